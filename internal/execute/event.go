@@ -42,12 +42,12 @@ const (
 type Status string
 
 const (
-	Reused   Status = "reused"    // the store had it
-	Built    Status = "built"     // an engine made it
-	Assemble Status = "assembled" // put together without an engine
-	Passed   Status = "passed"    // test
-	Failed   Status = "failed"
-	Skipped  Status = "skipped"  // with a reason: no GPU
-	Blocked  Status = "blocked"  // something below it failed
-	Canceled Status = "canceled" // interrupted
+	Reused    Status = "reused"    // the store had it
+	Built     Status = "built"     // an engine made it
+	Assembled Status = "assembled" // put together without an engine
+	Passed    Status = "passed"    // test
+	Failed    Status = "failed"
+	Skipped   Status = "skipped"  // with a reason: no GPU
+	Blocked   Status = "blocked"  // something below it failed
+	Canceled  Status = "canceled" // interrupted
 )

@@ -6,20 +6,20 @@ type Package struct {
 	Name     string            `yaml:"name" json:"name" jsonschema:"pattern=^[a-z0-9][a-z0-9_.-]*$,maxLength=64,description=Name of the package; also the name of its folder"`
 	Aliases  []string          `yaml:"aliases" json:"aliases,omitempty" jsonschema:"description=Other names: of the package (torch) or of a version of it (ros:humble)"`
 	Group    string            `yaml:"group" json:"group" jsonschema:"description=Folder below packages/ that holds it"`
-	Summary  string            `yaml:"summary" json:"summary" jsonschema:"minLength=1,maxLength=200"`
+	Summary  string            `yaml:"summary" json:"summary" jsonschema:"minLength=1,maxLength=200,description=What it is; one line"`
 	Homepage string            `yaml:"homepage" json:"homepage,omitempty" jsonschema:"pattern=^https?://"`
 	License  string            `yaml:"license" json:"license,omitempty" jsonschema:"description=SPDX licence expression"`
 	Depends  []Dependency      `yaml:"depends" json:"depends,omitempty" jsonschema:"description=Packages that the image must hold below this one"`
 	Requires Requires          `yaml:"requires" json:"requires,omitempty" jsonschema:"description=Platforms on which the package is possible"`
 	Options  map[string]Option `yaml:"options" json:"options,omitempty" jsonschema:"description=What a target may choose with name+option or name+option=value"`
-	Versions []Version         `yaml:"versions" json:"versions" jsonschema:"minItems=1"`
+	Versions []Version         `yaml:"versions" json:"versions" jsonschema:"minItems=1,description=The versions that exist; newest first"`
 	Env      map[string]string `yaml:"env" json:"env,omitempty" jsonschema:"description=Variables that stay in the image; PATH-like ones are prepended"`
 	Build    *Build            `yaml:"build" json:"build,omitempty" jsonschema:"description=A throw-away stage; what it leaves in /out is the artifact"`
 	Install  *Install          `yaml:"install" json:"install,omitempty" jsonschema:"description=What the package adds to the image"`
 	// Dockerfile replaces install.steps: a file of the package that starts with
 	// ARG BASE_IMAGE and FROM ${BASE_IMAGE}.
 	Dockerfile string   `yaml:"dockerfile" json:"dockerfile,omitempty" jsonschema:"description=A Dockerfile of the package in place of install.steps"`
-	Tests      []Test   `yaml:"tests" json:"tests,omitempty"`
+	Tests      []Test   `yaml:"tests" json:"tests,omitempty" jsonschema:"description=Checks that run in a container of the finished image"`
 	Storage    *Storage `yaml:"storage" json:"storage,omitempty" jsonschema:"description=Disk that the package needs on a device"`
 
 	Doc *Document `yaml:"-" json:"-"` // where it was read from
@@ -104,7 +104,7 @@ type Install struct {
 type Step struct {
 	Name    string            `yaml:"name" json:"name,omitempty"`
 	ID      string            `yaml:"id" json:"id,omitempty"`
-	If      string            `yaml:"if" json:"if,omitempty" jsonschema:"description=Expression, evaluated while planning"`
+	If      string            `yaml:"if" json:"if,omitempty" jsonschema:"description=Expression that is evaluated while planning; the step is left out where it is false"`
 	Uses    string            `yaml:"uses" json:"uses,omitempty" jsonschema:"description=A step of pipelines/steps such as apt/install"`
 	With    map[string]any    `yaml:"with" json:"with,omitempty" jsonschema:"description=Inputs of the step that uses names"`
 	Run     string            `yaml:"run" json:"run,omitempty" jsonschema:"description=A shell script. Values with characters that a shell would interpret must come through env"`
@@ -117,7 +117,7 @@ type Step struct {
 	Cache            []string `yaml:"cache" json:"cache,omitempty" jsonschema:"enum=apt,enum=pip,enum=ccache,description=Caches of the engine that the step may use"`
 	// Fetch is an expression that gives an archive; its verified bytes are
 	// mounted read-only as the only file of /source while the step runs.
-	Fetch string `yaml:"fetch" json:"fetch,omitempty"`
+	Fetch string `yaml:"fetch" json:"fetch,omitempty" jsonschema:"description=Expression that gives an archive; its verified bytes are mounted as the only file of /source"`
 }
 
 // StepDef is pipelines/steps/<group>/<name>.yaml, a reusable step.
@@ -160,7 +160,7 @@ type Storage struct {
 // Matrix is matrix.yaml: the platforms, and the cells worth building.
 type Matrix struct {
 	Platforms []Platform `yaml:"platforms" json:"platforms" jsonschema:"minItems=1"`
-	Strategy  Strategy   `yaml:"strategy" json:"strategy,omitempty"`
+	Strategy  Strategy   `yaml:"strategy" json:"strategy,omitempty" jsonschema:"description=The cells worth building"`
 }
 
 // Platform is one L4T release with one flavour.
@@ -210,7 +210,9 @@ type Mmdebstrap struct {
 
 // Strategy holds the matrix, with the semantics of GitHub Actions.
 type Strategy struct {
-	Matrix Axes `yaml:"matrix" json:"matrix,omitempty"`
+	Matrix Axes `yaml:"matrix" json:"matrix,omitempty" jsonschema:"description=Axes as GitHub Actions knows them"`
+
+	Pos Positioner `yaml:"-" json:"-"` // positions of the strategy, whichever file it came from; nil without one
 }
 
 // Axes are the axes of the matrix. The value "default" of cuda and python

@@ -1,0 +1,44 @@
+# make demo    sets this machine up and runs the main job: specs to tested images to `jet autotag`
+# make test    installs what the tests need and runs them all
+# make lint    go vet and staticcheck
+# make bench   benchmarks, for benchstat
+# make build   bin/jetcrate, bin/jet and bin/buildkitd
+#
+# demo and test need root: they install Debian packages, register QEMU for ARM64 and start a buildkitd.
+
+GO ?= go
+export CGO_ENABLED = 0
+LDFLAGS = -s -w
+TEST_TIMEOUT ?= 60m
+
+.PHONY: build build-arm64 setup demo test lint bench generate clean
+
+build:
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/jetcrate ./cmd/jet
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/buildkitd github.com/moby/buildkit/cmd/buildkitd
+
+build-arm64:
+	GOOS=linux GOARCH=arm64 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/arm64/ ./cmd/jet
+
+setup:
+	testbed/setup.sh
+
+demo: setup build
+	testbed/demo.sh
+
+lint:
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+test: setup build build-arm64 lint
+	PATH="$(CURDIR)/bin:$$PATH" JETCRATE_REAL=1 $(GO) test -timeout $(TEST_TIMEOUT) ./...
+
+bench:
+	PATH="$(CURDIR)/bin:$$PATH" $(GO) test -run '^$$' -bench . -benchmem -count $${COUNT:-6} ./...
+
+# What is made from the Go types: JSON schemas and golden files.
+generate:
+	$(GO) test ./internal/spec ./internal/table -update
+
+clean:
+	rm -rf bin

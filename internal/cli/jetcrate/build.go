@@ -1,0 +1,236 @@
+package jetcrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/jetcrate/jetcrate/internal/engine"
+	"github.com/jetcrate/jetcrate/internal/engine/buildkit"
+	"github.com/jetcrate/jetcrate/internal/execute"
+	"github.com/jetcrate/jetcrate/internal/plan"
+	"github.com/jetcrate/jetcrate/internal/report"
+	"github.com/jetcrate/jetcrate/internal/store"
+)
+
+// work is the flags of commands that run a plan.
+type work struct {
+	selection
+	engine      string
+	keep        bool
+	concurrency int
+	progress    string
+	secrets     []string
+	noTests     bool
+	onlyTest    string
+	load        bool
+}
+
+func (w *work) flags(c *cobra.Command, a *app) {
+	w.selection.flags(c, a)
+	f := c.Flags()
+	f.StringVar(&w.engine, "engine", os.Getenv("JETCRATE_ENGINE"), "engine: an address (unix://, tcp://, docker-container://), private or docker (default: the first that works)")
+	f.BoolVar(&w.keep, "keep-engine", false, "leave a private buildkitd running for the next command")
+	f.IntVarP(&w.concurrency, "jobs", "j", 2, "nodes of the plan at work at once")
+	f.StringVar(&w.progress, "progress", "auto", "progress: auto, tty, plain or quiet")
+	f.StringArrayVar(&w.secrets, "secret", nil, "secret for steps that name it: id=NAME,src=FILE or id=NAME,env=VARIABLE")
+	f.BoolVar(&w.all, "all", false, "every cell of the matrix")
+}
+
+func (a *app) buildCommand() *cobra.Command {
+	var w work
+	c := &cobra.Command{
+		Use: "build TARGET... | --all", Short: "Build and test the image of a target; several targets make one image",
+		Example: `  jetcrate build pytorch --l4t r36.4
+  jetcrate build --name my-robot opencv ros2:humble --l4t r36.4 --load
+  jetcrate build --all`,
+		RunE: func(c *cobra.Command, args []string) error { return a.work(c.Context(), &w, args) },
+	}
+	w.flags(c, a)
+	c.Flags().StringVar(&w.name, "name", "", "name of the image")
+	c.Flags().BoolVar(&w.noTests, "no-tests", false, "make the image without testing it; it gets into no table")
+	c.Flags().BoolVar(&w.load, "load", false, "put the image into the running Docker daemon")
+	return c
+}
+
+func (a *app) testCommand() *cobra.Command {
+	var w work
+	c := &cobra.Command{
+		Use: "test TARGET... | --all", Short: "Run the tests of a target that have not passed yet, building what they need",
+		Example: "  jetcrate test numpy --l4t r36.4\n  jetcrate test numpy --l4t r36.4 --test import",
+		RunE:    func(c *cobra.Command, args []string) error { return a.work(c.Context(), &w, args) },
+	}
+	w.flags(c, a)
+	c.Flags().StringVar(&w.onlyTest, "test", "", "only the tests of this name")
+	return c
+}
+
+// work runs a plan.
+func (a *app) work(ctx context.Context, w *work, args []string) error {
+	if err := a.formats("text", "json", "jsonl"); err != nil {
+		return err
+	}
+	secrets, err := readSecrets(w.secrets)
+	if err != nil {
+		return err
+	}
+	cat, fsys, p, err := a.plan(&w.selection, args)
+	if err != nil {
+		return err
+	}
+	dirs, err := findDirs()
+	if err != nil {
+		return err
+	}
+	st, err := a.openStore(ctx, dirs)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	run, err := dirs.run()
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(run.scratch)
+	rep, err := a.reporter(w)
+	if err != nil {
+		return err
+	}
+	res, runErr := execute.Run(ctx, execute.Options{
+		Plan: p, Cells: p.Possible(), Catalog: cat, Files: fsys, Store: st, Secrets: secrets,
+		Concurrency: w.concurrency, CPUs: runtime.NumCPU(), Memory: freeMemory(),
+		Scratch: run.scratch, Logs: run.logs, Events: rep.Event, SkipTests: w.noTests, OnlyTest: w.onlyTest,
+		Engine: func(ctx context.Context) (engine.Engine, error) {
+			e, err := buildkit.Connect(ctx, buildkit.Options{
+				Address: w.engine, BuildkitHost: os.Getenv("BUILDKIT_HOST"), StateDir: filepath.Join(dirs.data, "buildkitd"),
+				Binary: besideProgram("buildkitd"), Keep: w.keep,
+				Progress: func(s string) { rep.Event(execute.Event{Kind: execute.Message, Text: s, Time: time.Now()}) },
+			})
+			if err != nil {
+				return nil, err
+			}
+			return engine.Retry(e, engine.Policy{}), nil
+		},
+	})
+	if err := rep.Close(); err != nil {
+		return err
+	}
+	if a.output == "text" {
+		rep.Summary(a.stderr)
+	}
+	for _, c := range res.Cells {
+		if c.Digest == "" {
+			continue
+		}
+		if err := st.Tag(ctx, c.Cell.Tag, c.Digest); err != nil && runErr == nil {
+			runErr = err
+		}
+	}
+	if err := a.results(st, p, res); err != nil {
+		return err
+	}
+	if runErr == nil && w.load {
+		for _, c := range res.Cells {
+			if err := load(ctx, st, c, func(s string) { fmt.Fprintln(a.stderr, s) }); err != nil {
+				return fmt.Errorf("loading %s into Docker: %w", c.Cell.Tag, err)
+			}
+		}
+	}
+	return runErr
+}
+
+// results prints an image reference per cell, and why a cell has none.
+func (a *app) results(st *store.Store, p *plan.Plan, res *execute.Result) error {
+	type cell struct {
+		ID        string `json:"id"`
+		Reference string `json:"reference,omitempty"`
+		Digest    string `json:"digest,omitempty"`
+		Good      bool   `json:"good"`
+		Reason    string `json:"reason,omitempty"`
+	}
+	var out []cell
+	for _, c := range res.Cells {
+		x := cell{ID: c.Cell.ID, Digest: c.Digest, Good: c.Good}
+		if c.Digest != "" {
+			x.Reference = st.Repository() + ":" + c.Cell.Tag
+		}
+		out = append(out, x)
+	}
+	for _, c := range p.Cells {
+		if c.Impossible != nil {
+			out = append(out, cell{ID: c.ID, Reason: c.Impossible.Error()})
+		}
+	}
+	switch a.output {
+	case "json":
+		return a.json(out)
+	case "jsonl":
+		return nil
+	}
+	for _, c := range out {
+		switch {
+		case c.Good:
+			fmt.Fprintln(a.stdout, c.Reference)
+		case c.Reason != "":
+			fmt.Fprintf(a.stderr, "%s: impossible: %s\n", c.ID, c.Reason)
+		}
+	}
+	return nil
+}
+
+func (a *app) reporter(w *work) (*report.Reporter, error) {
+	modes := map[string]report.Mode{"auto": report.Auto, "tty": report.TTY, "plain": report.Plain, "quiet": report.Quiet}
+	mode, ok := modes[w.progress]
+	if !ok {
+		return nil, usage{fmt.Errorf("--progress %q; allowed: auto, tty, plain, quiet", w.progress)}
+	}
+	if a.output == "jsonl" {
+		return report.New(a.stdout, report.Options{Mode: report.JSONL})
+	}
+	return report.New(a.stderr, report.Options{Mode: mode})
+}
+
+// readSecrets reads --secret id=NAME,src=FILE or id=NAME,env=VARIABLE.
+func readSecrets(flags []string) (map[string][]byte, error) {
+	out := map[string][]byte{}
+	for _, f := range flags {
+		var id, src, env string
+		for _, part := range strings.Split(f, ",") {
+			k, v, _ := strings.Cut(part, "=")
+			switch k {
+			case "id":
+				id = v
+			case "src":
+				src = v
+			case "env":
+				env = v
+			default:
+				return nil, usage{fmt.Errorf("--secret has the parts id, src and env, not %q", k)}
+			}
+		}
+		switch {
+		case id == "" || (src == "") == (env == ""):
+			return nil, usage{errors.New("--secret needs id=NAME and one of src=FILE and env=VARIABLE")}
+		case src != "":
+			b, err := os.ReadFile(src)
+			if err != nil {
+				return nil, usage{fmt.Errorf("--secret %s: %w", id, err)}
+			}
+			out[id] = b
+		default:
+			v, ok := os.LookupEnv(env)
+			if !ok {
+				return nil, usage{fmt.Errorf("--secret %s: the environment has no %s", id, env)}
+			}
+			out[id] = []byte(v)
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,87 @@
+package jetcrate
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/rogpeppe/go-internal/renameio"
+	"github.com/spf13/cobra"
+
+	"github.com/jetcrate/jetcrate/internal/table"
+	"github.com/jetcrate/jetcrate/internal/table/fold"
+)
+
+func (a *app) tableCommand() *cobra.Command {
+	s := selection{all: true}
+	var out string
+	c := &cobra.Command{
+		Use: "table", Short: "Write the compatibility table of what the store holds for the matrix",
+		Example: "  jetcrate table\n  jetcrate table --out site/", Args: noArgs,
+		Long: `Writes table.json, which jet answers from, and table.md. A row says what evidence
+says and nothing else: a cell without an image or without tests is shown as such.`,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := a.formats("text", "json"); err != nil {
+				return err
+			}
+			ctx := c.Context()
+			cat, _, p, err := a.plan(&s, nil)
+			if err != nil {
+				return err
+			}
+			d, err := findDirs()
+			if err != nil {
+				return err
+			}
+			if out == "" {
+				out = d.data
+			}
+			st, err := a.openStore(ctx, d)
+			if err != nil {
+				return err
+			}
+			defer st.Close()
+			t, err := fold.Table(ctx, p, st, func(pkg string) []string { return cat.Packages[pkg].Aliases })
+			if err != nil {
+				return fmt.Errorf("making the table: %w", err)
+			}
+			return a.writeTable(t, out)
+		},
+	}
+	c.Flags().StringVar(&out, "out", "", "folder for table.json and table.md (default: where jet looks)")
+	return c
+}
+
+func (a *app) writeTable(t *table.Table, dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("writing the table: %w", err)
+	}
+	var js, md bytes.Buffer
+	if err := t.Write(&js); err != nil {
+		return fmt.Errorf("writing the table: %w", err)
+	}
+	if err := t.Markdown(&md); err != nil {
+		return fmt.Errorf("writing the table: %w", err)
+	}
+	for name, b := range map[string][]byte{"table.json": js.Bytes(), "table.md": md.Bytes()} {
+		if err := renameio.WriteFile(filepath.Join(dir, name), b); err != nil {
+			return fmt.Errorf("writing the table: %w", err)
+		}
+	}
+	if a.output == "json" {
+		_, err := a.stdout.Write(js.Bytes())
+		return err
+	}
+	built, tested := 0, 0
+	for _, r := range t.Rows {
+		if r.State == table.Built {
+			built++
+			if r.Evidence.Tested() {
+				tested++
+			}
+		}
+	}
+	fmt.Fprintf(a.stdout, "%d cells, %d with an image, %d of them tested: %s\n", len(t.Rows), built, tested, filepath.Join(dir, "table.json"))
+	return nil
+}

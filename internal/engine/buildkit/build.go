@@ -1,0 +1,152 @@
+package buildkit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/containerd/platforms"
+	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+	"github.com/moby/buildkit/session"
+	"github.com/moby/buildkit/session/secrets/secretsprovider"
+	"github.com/moby/buildkit/util/staticfs"
+	digest "github.com/opencontainers/go-digest"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/tonistiigi/fsutil"
+	fstypes "github.com/tonistiigi/fsutil/types"
+
+	"github.com/jetcrate/jetcrate/internal/engine"
+)
+
+// frontend is BuildKit's built-in Dockerfile frontend: no image of one is fetched.
+const frontend = "dockerfile.v0"
+
+func (d *daemon) Build(ctx context.Context, b engine.Build) (engine.Result, error) {
+	if ctx.Err() != nil { // BuildKit's client takes seconds to notice
+		return engine.Result{}, wrap(ctx, "building", b.Name, nil)
+	}
+	opt, err := d.solveOpt(b)
+	if err != nil {
+		return engine.Result{}, wrap(ctx, "building", b.Name, err)
+	}
+	progress := newProgress(b.Events)
+	statuses := make(chan *client.SolveStatus)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for s := range statuses {
+			progress.observe(s)
+		}
+	}()
+	res, err := d.client.Solve(ctx, nil, opt, statuses)
+	<-done // Solve closes statuses
+	if err != nil {
+		if step := stepError(err, progress); step != nil && ctx.Err() == nil {
+			return engine.Result{}, step
+		}
+		return engine.Result{}, wrap(ctx, "building", b.Name, err)
+	}
+	if b.Output.Layout == "" {
+		return engine.Result{}, nil
+	}
+	platform, err := parsePlatform(b.Platform)
+	if err != nil {
+		return engine.Result{}, wrap(ctx, "building", b.Name, err)
+	}
+	layouts := append([]string{b.Output.Layout}, b.Output.Have...)
+	dgst, err := imageManifest(layouts, digest.Digest(res.ExporterResponse[exptypes.ExporterImageDigestKey]), platform)
+	if err != nil {
+		return engine.Result{}, wrap(ctx, "building", b.Name, err)
+	}
+	return engine.Result{Digest: dgst.String()}, nil
+}
+
+func (d *daemon) solveOpt(b engine.Build) (client.SolveOpt, error) {
+	attrs := map[string]string{}
+	if b.Platform != "" {
+		attrs["platform"] = b.Platform
+	}
+	if b.Target != "" {
+		attrs["target"] = b.Target
+	}
+	for k, v := range b.Args {
+		attrs["build-arg:"+k] = v
+	}
+	stores, refs, err := d.images(b.Images)
+	if err != nil {
+		return client.SolveOpt{}, err
+	}
+	for name, ref := range refs {
+		attrs["context:"+name] = "oci-layout://" + ref
+	}
+
+	dockerfile := staticfs.NewFS()
+	dockerfile.Add("Dockerfile", &fstypes.Stat{Mode: 0o644}, b.Dockerfile)
+	opt := client.SolveOpt{
+		Frontend:      frontend,
+		FrontendAttrs: attrs,
+		LocalMounts:   map[string]fsutil.FS{"dockerfile": dockerfile, "context": staticfs.NewFS()},
+		OCIStores:     stores,
+		Session:       []session.Attachable{secretsprovider.FromMap(b.Secrets)},
+	}
+	if b.Context != "" {
+		dir, err := filepath.Abs(b.Context)
+		if err != nil {
+			return client.SolveOpt{}, err
+		}
+		if opt.LocalMounts["context"], err = fsutil.NewFS(dir); err != nil {
+			return client.SolveOpt{}, fmt.Errorf("opening context: %w", err)
+		}
+		// What the daemon has of this folder is what it compares with.
+		opt.SharedKey = dir
+	}
+	export, err := d.export(b.Output)
+	if err != nil {
+		return client.SolveOpt{}, err
+	}
+	opt.Exports = []client.ExportEntry{export}
+	return opt, nil
+}
+
+func (d *daemon) export(out engine.Output) (client.ExportEntry, error) {
+	switch {
+	case (out.Layout == "") == (out.Dir == ""):
+		return client.ExportEntry{}, errors.New("a build has one output: a layout or a folder")
+	case out.Dir != "":
+		return client.ExportEntry{
+			Type:      client.ExporterLocal,
+			Attrs:     map[string]string{"platform-split": "false"},
+			OutputDir: out.Dir,
+		}, nil
+	}
+	if err := engine.InitLayout(out.Layout); err != nil {
+		return client.ExportEntry{}, err
+	}
+	store, err := d.store(out.Layout)
+	if err != nil {
+		return client.ExportEntry{}, err
+	}
+	return client.ExportEntry{
+		Type: client.ExporterOCI,
+		Attrs: map[string]string{
+			"tar":            "false",
+			"oci-mediatypes": "true",
+			"compression":    "gzip", // of new layers; Docker 20.10 on JetPack 5 reads no zstd
+		},
+		OutputStore: &output{Store: store, have: out.Have},
+	}, nil
+}
+
+// parsePlatform reads linux/arm64; "" is the machine's own.
+func parsePlatform(s string) (ocispecs.Platform, error) {
+	if s == "" {
+		return platforms.DefaultSpec(), nil
+	}
+	p, err := platforms.Parse(s)
+	if err != nil {
+		return ocispecs.Platform{}, fmt.Errorf("platform %q: %w", s, err)
+	}
+	return platforms.Normalize(p), nil
+}

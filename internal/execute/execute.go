@@ -1,0 +1,311 @@
+// Package execute runs a plan on an engine against a store.
+//
+// A survey decides, without an engine, what the store already has: a node whose
+// key is recorded is reused, and what only it needs is not looked at. The rest
+// is made with bounded concurrency, each node as soon as what it is made of is
+// there and the tests that gate it have passed. What succeeded is recorded at
+// once and stays recorded, whatever else fails; nothing above a failed layer or
+// test is made. The engine is asked for when the first node needs it, so that a
+// run which finds everything, or assembles images of recorded layers, has none.
+package execute
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/jetcrate/jetcrate/internal/engine"
+	"github.com/jetcrate/jetcrate/internal/plan"
+	"github.com/jetcrate/jetcrate/internal/spec"
+	"github.com/jetcrate/jetcrate/internal/store"
+)
+
+// Options say what to run and with what.
+type Options struct {
+	Plan    *plan.Plan
+	Cells   []*plan.Cell // whose images are wanted
+	Catalog *spec.Catalog
+	Files   fs.FS // the catalog's root
+	Store   *store.Store
+	// Engine connects to one; it is called at most once.
+	Engine      func(context.Context) (engine.Engine, error)
+	Secrets     map[string][]byte // by name
+	Concurrency int               // nodes at work at once; 0 is 2
+	CPUs        int               // of the engine's machine, for parallel jobs; 0 is 1
+	Memory      int64             // bytes free for builds; 0 is unknown
+	Scratch     string            // existing folder for contexts and results on their way
+	Logs        string            // existing folder for a log per node; "" keeps none
+	Events      func(Event)       // may be nil; called from several goroutines
+	SkipTests   bool              // makes images without their tests, which then are in no table
+	OnlyTest    string            // runs only the tests of this name, where not ""
+}
+
+// Result is what came of a run.
+type Result struct {
+	Cells []CellResult
+	Nodes []NodeResult // of every node that was looked at, in the order of the plan
+}
+
+// CellResult is what came of a cell.
+type CellResult struct {
+	Cell   *plan.Cell
+	Digest string // of its image; "" where there is none
+	Good   bool   // the image is there and none of its tests and gates failed
+}
+
+// NodeResult is what came of a node.
+type NodeResult struct {
+	Node   *plan.Node
+	Status Status
+	Reason string // why it failed, was skipped or blocked
+	Err    error  // what made it fail
+	Took   time.Duration
+	Size   int64
+	Digest string
+	Log    string // file
+}
+
+// Failures tells of a run in which something the user wrote did not work: a step,
+// a test, an assembly. Its exit code is 3.
+type Failures struct{ Names []string }
+
+func (e *Failures) Error() string {
+	if len(e.Names) == 1 {
+		return e.Names[0] + " failed"
+	}
+	return fmt.Sprintf("%d failed: %s", len(e.Names), join(e.Names, 5))
+}
+
+func join(names []string, most int) string {
+	s := ""
+	for i, n := range names {
+		if i == most {
+			return s + ", ..."
+		}
+		if i > 0 {
+			s += ", "
+		}
+		s += n
+	}
+	return s
+}
+
+// Run executes the plan for the cells. The result is complete even when the
+// error is not nil: *Failures, ctx's own, or what went wrong around the engine
+// and the store.
+func Run(ctx context.Context, o Options) (*Result, error) {
+	if o.Concurrency <= 0 {
+		o.Concurrency = 2
+	}
+	r := &run{
+		Options: o, states: map[string]*state{},
+		slots: make(chan struct{}, o.Concurrency),
+	}
+	defer r.closeEngine()
+	if err := r.checkSecrets(); err != nil {
+		return &Result{}, err
+	}
+	if err := r.survey(ctx); err != nil {
+		return &Result{}, fmt.Errorf("looking up what the store has: %w", err)
+	}
+	r.schedule(ctx)
+	return r.result(ctx)
+}
+
+// run is one execution.
+type run struct {
+	Options
+	known  map[string]store.Record // by tag
+	states map[string]*state       // of every node that is looked at
+	order  []*state                // as in the plan
+	slots  chan struct{}
+
+	engineOnce sync.Once
+	eng        engine.Engine
+	engErr     error
+}
+
+// state is what is known of a node during the run.
+type state struct {
+	node   *plan.Node
+	todo   bool          // it has to be made or run
+	done   chan struct{} // closed when it ended
+	result NodeResult
+	record store.Record
+}
+
+func (s *state) ok() bool {
+	switch s.result.Status {
+	case Failed, Blocked, Canceled:
+		return false
+	}
+	return true
+}
+
+func (r *run) emit(e Event) {
+	if r.Events != nil {
+		e.Time = time.Now()
+		r.Events(e)
+	}
+}
+
+// engine connects when the first node asks.
+func (r *run) engine(ctx context.Context) (engine.Engine, error) {
+	r.engineOnce.Do(func() {
+		if r.Engine == nil {
+			r.engErr = errors.New("this run has no engine")
+			return
+		}
+		r.eng, r.engErr = r.Engine(ctx)
+	})
+	return r.eng, r.engErr
+}
+
+func (r *run) closeEngine() {
+	r.engineOnce.Do(func() {})
+	if r.eng != nil {
+		if err := r.eng.Close(); err != nil {
+			r.emit(Event{Kind: Message, Text: "closing the engine: " + err.Error()})
+		}
+	}
+}
+
+// schedule runs every node that has to be made.
+func (r *run) schedule(ctx context.Context) {
+	todo := 0
+	for _, s := range r.order {
+		if s.todo {
+			todo++
+		}
+	}
+	r.emit(Event{Kind: RunStarted, Total: len(r.order)})
+	for _, s := range r.order {
+		if !s.todo {
+			close(s.done)
+			r.ended(s)
+		}
+	}
+	var wg sync.WaitGroup
+	for _, s := range r.order {
+		if !s.todo {
+			continue
+		}
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			defer close(s.done)
+			r.node(ctx, s)
+		}()
+	}
+	wg.Wait()
+	r.emit(Event{Kind: RunEnded})
+}
+
+// node waits for what the node stands on, then makes it.
+func (r *run) node(ctx context.Context, s *state) {
+	for _, k := range append(append([]string(nil), s.node.Needs...), s.node.Gates...) {
+		below := r.states[k]
+		if below == nil {
+			continue // the store has what was made of it
+		}
+		<-below.done
+		if !below.ok() && s.result.Status == "" {
+			s.result.Status, s.result.Reason = Blocked, below.node.Title()+" "+string(below.result.Status)
+		}
+	}
+	if s.result.Status == "" && ctx.Err() == nil {
+		select {
+		case r.slots <- struct{}{}:
+			r.make(ctx, s)
+			<-r.slots
+		case <-ctx.Done():
+		}
+	}
+	if s.result.Status == "" || ctx.Err() != nil && s.result.Status == Failed {
+		s.result.Status, s.result.Reason, s.result.Err = Canceled, "", nil
+	}
+	r.ended(s)
+}
+
+// make makes a node, with its timeout and its log.
+func (r *run) make(ctx context.Context, s *state) {
+	n := s.node
+	started := time.Now()
+	r.emit(Event{Kind: NodeStarted, Node: n.Key, Name: n.Title(), What: string(n.Kind)})
+	log := r.openLog(s)
+	minutes := n.TimeoutMinutes
+	if minutes == 0 {
+		minutes = 360 // as GitHub Actions
+	}
+	limited, cancel := context.WithTimeout(ctx, time.Duration(minutes*float64(time.Minute)))
+	defer cancel()
+	err := func() (err error) {
+		dir, err := os.MkdirTemp(r.Scratch, "node-")
+		if err != nil {
+			return fmt.Errorf("making a folder to work in: %w", err)
+		}
+		defer os.RemoveAll(dir)
+		return r.produce(limited, s, dir, log)
+	}()
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		err = &engine.StepError{Step: n.Title(), Fault: fmt.Sprintf("ran longer than its timeout of %g minutes", minutes)}
+	}
+	log.close(err)
+	s.result.Took = time.Since(started)
+	if err != nil {
+		s.result.Status, s.result.Err, s.result.Reason = Failed, err, err.Error()
+	}
+}
+
+func (r *run) ended(s *state) {
+	s.result.Node = s.node
+	r.emit(Event{
+		Kind: NodeEnded, Node: s.node.Key, Name: s.node.Title(), What: string(s.node.Kind), Status: s.result.Status,
+		Reason: s.result.Reason, Took: s.result.Took, Size: s.result.Size, Digest: s.result.Digest, Log: s.result.Log,
+	})
+}
+
+// result sums up.
+func (r *run) result(ctx context.Context) (*Result, error) {
+	res := &Result{}
+	var failed []string
+	var broken error
+	for _, s := range r.order {
+		res.Nodes = append(res.Nodes, s.result)
+		if s.result.Status != Failed {
+			continue
+		}
+		if userFault(s.result.Err) {
+			failed = append(failed, s.node.Title())
+		} else if broken == nil {
+			broken = fmt.Errorf("%s: %w", s.node.Title(), s.result.Err)
+		}
+	}
+	for _, c := range r.Cells {
+		cr := CellResult{Cell: c}
+		img := r.states[c.Image]
+		cr.Good = img != nil && img.ok()
+		if cr.Good {
+			cr.Digest = img.result.Digest
+		}
+		for _, k := range append(append([]string(nil), c.Tests...), c.Gates...) {
+			if t := r.states[k]; t != nil {
+				cr.Good = cr.Good && t.ok()
+			}
+		}
+		res.Cells = append(res.Cells, cr)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return res, context.Cause(ctx)
+	case broken != nil:
+		return res, broken
+	case len(failed) > 0:
+		return res, &Failures{Names: failed}
+	}
+	return res, nil
+}

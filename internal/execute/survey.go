@@ -1,0 +1,215 @@
+package execute
+
+import (
+	"context"
+	"fmt"
+	"sort"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/jetcrate/jetcrate/internal/diag"
+	"github.com/jetcrate/jetcrate/internal/plan"
+	"github.com/jetcrate/jetcrate/internal/store"
+)
+
+// survey decides which nodes have to be made. It walks down from the wanted
+// images and tests, and stops where the store has a record.
+func (r *run) survey(ctx context.Context) error {
+	known, err := r.Store.Known(ctx)
+	if err != nil {
+		return err
+	}
+	r.known = known
+	for _, c := range r.Cells {
+		if err := r.want(ctx, c.Image); err != nil {
+			return err
+		}
+		if r.SkipTests {
+			continue
+		}
+		for _, k := range append(append([]string(nil), c.Gates...), c.Tests...) {
+			if n := r.Plan.Node(k); r.OnlyTest != "" && n.Test.Name != r.OnlyTest {
+				continue
+			}
+			if err := r.want(ctx, k); err != nil {
+				return err
+			}
+		}
+	}
+	for _, n := range r.Plan.Nodes {
+		if s := r.states[n.Key]; s != nil {
+			r.order = append(r.order, s)
+		}
+	}
+	return nil
+}
+
+// want looks a node up, and what it needs when the store does not have it.
+func (r *run) want(ctx context.Context, k string) error {
+	if r.states[k] != nil {
+		return nil
+	}
+	n := r.Plan.Node(k)
+	s := &state{node: n, done: make(chan struct{})}
+	r.states[k] = s
+	if n.Kind == plan.Test {
+		if err := r.want(ctx, n.Test.Image); err != nil {
+			return err
+		}
+		return r.surveyTest(ctx, s)
+	}
+	if rec, ok := r.known[name(n)]; ok {
+		if rec.Digest == "" { // a registry's listing does not tell it
+			var err error
+			if rec, _, err = r.Store.Lookup(ctx, kindOf(n), n.Key); err != nil {
+				return err
+			}
+		}
+		fits, err := r.fits(ctx, n, rec)
+		if err != nil {
+			return err
+		}
+		if fits {
+			s.record = rec
+			s.result.Status, s.result.Digest = Reused, rec.Digest
+			return nil
+		}
+	}
+	s.todo = true
+	needs := n.Needs
+	if !r.SkipTests {
+		needs = append(append([]string(nil), needs...), n.Gates...)
+	}
+	for _, below := range needs {
+		if err := r.want(ctx, below); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fits reports whether a record may be used. A stacked layer was laid on one
+// parent: where the parent's record is another image today, the layer is a
+// miss, so that chains are never mixed.
+func (r *run) fits(ctx context.Context, n *plan.Node, rec store.Record) (bool, error) {
+	if n.Kind != plan.Stacked {
+		return true, nil
+	}
+	parent := r.Plan.Node(n.Parent)
+	below, ok := r.known[name(parent)]
+	if !ok {
+		return true, nil
+	}
+	upper, err := r.Store.Manifest(ctx, rec)
+	if err != nil {
+		return false, err
+	}
+	lower, err := r.Store.Manifest(ctx, below)
+	if err != nil {
+		return false, err
+	}
+	return startsWith(upper, lower), nil
+}
+
+func startsWith(upper, lower *v1.Manifest) bool {
+	if len(upper.Layers) < len(lower.Layers) {
+		return false
+	}
+	for i := range lower.Layers {
+		if upper.Layers[i].Digest != lower.Layers[i].Digest {
+			return false
+		}
+	}
+	return true
+}
+
+// surveyTest looks for evidence. It has to be looked for again once an image is
+// made, because a test's key is made of the image's content.
+func (r *run) surveyTest(ctx context.Context, s *state) error {
+	img := r.states[s.node.Test.Image]
+	if img.todo {
+		s.todo = true
+		return nil
+	}
+	found, err := r.evidence(ctx, s, img.record)
+	if err != nil {
+		return err
+	}
+	s.todo = !found
+	return nil
+}
+
+// evidence fills the result of a test from what is recorded for it on an image
+// of this content. What failed, or was skipped and need not be now, does not
+// count.
+func (r *run) evidence(ctx context.Context, s *state, rec store.Record) (bool, error) {
+	img, err := r.Store.ImageAt(ctx, rec.Digest)
+	if err != nil {
+		return false, err
+	}
+	key, err := EvidenceKey(s.node.Test.Content, img)
+	if err != nil {
+		return false, err
+	}
+	if _, ok := r.known[string(store.Test)+"-"+key]; !ok {
+		return false, nil
+	}
+	e, err := ReadEvidence(ctx, r.Store, key)
+	if err != nil || e.Status != Passed && e.Status != Skipped {
+		return false, err
+	}
+	s.result.Status, s.result.Digest = Reused, rec.Digest
+	if e.Status == Skipped {
+		s.result.Status, s.result.Reason = Skipped, e.Reason
+	}
+	return true, nil
+}
+
+// name is a node's tag in the store.
+func name(n *plan.Node) string { return string(kindOf(n)) + "-" + n.Key }
+
+// kindOf is the store's kind of a node.
+func kindOf(n *plan.Node) store.Kind {
+	switch n.Kind {
+	case plan.Base:
+		return store.Base
+	case plan.Source:
+		return store.Source
+	case plan.Artifact:
+		return store.Artifact
+	case plan.Image:
+		return store.Image
+	case plan.Test:
+		return store.Test
+	}
+	return store.Layer
+}
+
+// checkSecrets refuses a run whose steps name secrets that nobody gave.
+func (r *run) checkSecrets() error {
+	var list diag.List
+	missing := map[string]string{}
+	for _, n := range r.Plan.Nodes {
+		for _, i := range n.Instructions {
+			for _, s := range i.Secrets {
+				if _, ok := r.Secrets[s]; !ok {
+					missing[s] = n.Package
+				}
+			}
+		}
+	}
+	var names []string
+	for s := range missing {
+		names = append(names, s)
+	}
+	sort.Strings(names)
+	for _, s := range names {
+		d := list.Errorf("missing-secret", diag.Position{}, "a step of %s needs the secret %q", missing[s], s)
+		d.Hint = fmt.Sprintf("give it with --secret id=%s,src=FILE or --secret id=%s,env=VARIABLE", s, s)
+	}
+	return list.Err()
+}
+
+// short is the form of a key that people see.
+func short(key string) string { return strings.TrimSpace(key[:12]) }

@@ -1,0 +1,138 @@
+package execute
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	"github.com/jetcrate/jetcrate/internal/engine"
+)
+
+var errTestFailed = errors.New("test failed")
+
+// keptOutput is how much of a test's output its evidence holds, in bytes.
+const keptOutput = 16 << 10
+
+// test runs a test in a container of its image and records the evidence, be it
+// good or bad.
+func (r *run) test(ctx context.Context, s *state, dir string, log *nodeLog) error {
+	t := s.node.Test
+	rec, err := r.recordOf(ctx, t.Image)
+	if err != nil {
+		return err
+	}
+	img, err := r.Store.ImageAt(ctx, rec.Digest)
+	if err != nil {
+		return err
+	}
+	key, err := EvidenceKey(t.Content, img)
+	if err != nil {
+		return err
+	}
+	e := Evidence{
+		Schema: 1, Key: key, Package: s.node.Package, Version: s.node.Version, Test: t.Name, GPU: t.GPU,
+		Image: rec.Digest, Environment: Environment{Arch: s.node.Arch},
+	}
+	if found, err := r.sameContent(ctx, s, key); err != nil || found != nil {
+		if err != nil {
+			return err
+		}
+		found.Image = rec.Digest
+		return r.record(ctx, *found, rec)
+	}
+	if t.GPU {
+		e.Status, e.Reason = Skipped, "no GPU"
+		s.result.Status, s.result.Reason = Skipped, e.Reason
+		return r.record(ctx, e, rec)
+	}
+	if err := r.runTest(ctx, s, dir, rec.Digest, &e, log); err != nil {
+		return err
+	}
+	s.result.Status, s.result.Digest = e.Status, rec.Digest
+	if err := r.record(ctx, e, rec); err != nil {
+		return err
+	}
+	if e.Status == Failed {
+		return fmt.Errorf("%w: %s", errTestFailed, e.Reason)
+	}
+	return nil
+}
+
+// sameContent gives evidence that this run, or one at the same time, recorded
+// for an image of the same content: the gate's, for the image of a cell.
+func (r *run) sameContent(ctx context.Context, s *state, key string) (*Evidence, error) {
+	_, there, err := r.Store.Lookup(ctx, "test", key)
+	if err != nil || !there {
+		return nil, err
+	}
+	e, err := ReadEvidence(ctx, r.Store, key)
+	if err != nil || e.Status != Passed && e.Status != Skipped {
+		return nil, err
+	}
+	s.result.Status = Reused
+	if e.Status == Skipped {
+		s.result.Status, s.result.Reason = Skipped, e.Reason
+	}
+	return &e, nil
+}
+
+func (r *run) runTest(ctx context.Context, s *state, dir, digest string, e *Evidence, log *nodeLog) error {
+	t := s.node.Test
+	layout, err := r.Store.Layout(ctx, digest)
+	if err != nil {
+		return err
+	}
+	call := engine.Run{
+		Name: s.node.Title(), Image: engine.Image{Layout: layout, Digest: digest}, Platform: "linux/" + s.node.Arch,
+		Args: t.Args, Env: t.Env,
+	}
+	if len(t.Files) > 0 {
+		if err := r.packageFiles(s.node.Package, t.Files, dir); err != nil {
+			return err
+		}
+		call.Mounts = []engine.Mount{{Source: filepath.Join(dir, "tests"), Target: "/pkg/tests"}}
+	}
+	var out tail
+	call.Stdout = io.MultiWriter(&out, log.writer(s.node.Title(), 1))
+	call.Stderr = io.MultiWriter(&out, log.writer(s.node.Title(), 2))
+	eng, err := r.engine(ctx)
+	if err != nil {
+		return err
+	}
+	info := eng.Info()
+	e.Environment.Engine, e.Environment.Machine = info.Kind+" "+info.Version, "native"
+	if info.Emulated {
+		e.Environment.Machine = "emulated"
+	}
+	started := time.Now()
+	exit, err := eng.Run(ctx, call)
+	if err != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return err
+	}
+	e.Seconds = time.Since(started).Round(time.Millisecond).Seconds()
+	e.ExitCode, e.Output, e.Status = exit.Code, out.String(), Passed
+	switch {
+	case err != nil || exit.TimedOut:
+		e.Status, e.Reason = Failed, fmt.Sprintf("ran longer than its timeout of %g minutes", s.node.TimeoutMinutes)
+	case exit.Code != 0:
+		e.Status, e.Reason = Failed, fmt.Sprintf("exit code %d", exit.Code)
+	}
+	return nil
+}
+
+// tail keeps the last bytes that are written to it.
+type tail struct{ b bytes.Buffer }
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.b.Write(p)
+	if extra := t.b.Len() - keptOutput; extra > 0 {
+		t.b.Next(extra)
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string { return t.b.String() }

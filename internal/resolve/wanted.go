@@ -1,0 +1,207 @@
+package resolve
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/jetcrate/jetcrate/internal/diag"
+	"github.com/jetcrate/jetcrate/internal/table"
+	"github.com/jetcrate/jetcrate/internal/version"
+)
+
+// Wanted is one package that an image must hold.
+type Wanted struct {
+	Name    string            `json:"name"`
+	Version string            `json:"version,omitempty"` // "" is any; 2.8 matches 2.8.1
+	Options map[string]string `json:"options,omitempty"`
+}
+
+// ParseWanted reads name[:version][+option[=value]...], as a target is written.
+func ParseWanted(s string) (Wanted, error) {
+	bad := func(why string) (Wanted, error) {
+		var l diag.List
+		l.Errorf("bad-package", diag.Position{}, "%q is no package: %s", s, why).Allowed = []string{"pytorch", "pytorch:2.8", "ros2:humble+slam"}
+		return Wanted{}, l.Err()
+	}
+	if len(s) > 200 {
+		s = strings.ToValidUTF8(s[:200], "") + "..."
+		return bad("it is too long")
+	}
+	head, options, _ := strings.Cut(s, "+")
+	name, pin, pinned := strings.Cut(head, ":")
+	w := Wanted{Name: name, Version: pin}
+	if !word(name, "._-") {
+		return bad("a name is made of letters, digits, and . _ - between them")
+	}
+	if pinned && !word(pin, "._-") {
+		return bad("a version follows the colon")
+	}
+	if options == "" {
+		if strings.Contains(s, "+") {
+			return bad("an option follows the +")
+		}
+		return w, nil
+	}
+	w.Options = map[string]string{}
+	for _, o := range strings.Split(options, "+") {
+		key, value, given := strings.Cut(o, "=")
+		if !given {
+			value = "true"
+		}
+		if !word(key, "._-") || value == "" {
+			return bad("an option follows the +")
+		}
+		if _, twice := w.Options[key]; twice {
+			return bad("it has the option " + key + " twice")
+		}
+		w.Options[key] = value
+	}
+	return w, nil
+}
+
+// word reports whether s begins and goes on with letters, digits and extra.
+func word(s, extra string) bool {
+	for i, r := range s {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9':
+		case i > 0 && strings.ContainsRune(extra, r):
+		default:
+			return false
+		}
+	}
+	return s != ""
+}
+
+func (w Wanted) String() string {
+	s := w.Name
+	if w.Version != "" {
+		s += " " + w.Version
+	}
+	for _, key := range slices.Sorted(maps.Keys(w.Options)) {
+		s += "+" + key
+		if value := w.Options[key]; value != "true" {
+			s += "=" + value
+		}
+	}
+	return s
+}
+
+// catalog is what the rows of a table say about names.
+type catalog struct {
+	versions map[string][]string // package -> versions that a row has, newest first
+	aliases  map[string]Wanted
+}
+
+func readCatalog(t *table.Table) catalog {
+	c := catalog{versions: map[string][]string{}, aliases: map[string]Wanted{}}
+	for i := range t.Rows {
+		for _, root := range t.Rows[i].Roots {
+			if c.versions[root] == nil {
+				c.versions[root] = []string{}
+			}
+		}
+		for _, p := range t.Rows[i].Packages {
+			if !slices.Contains(c.versions[p.Name], p.Version) {
+				c.versions[p.Name] = append(c.versions[p.Name], p.Version)
+			}
+			for _, alias := range p.Aliases {
+				to := Wanted{Name: p.Name}
+				// ros:humble names a version, torch the package.
+				if _, pin, ok := strings.Cut(alias, ":"); ok {
+					to.Version = pin
+				}
+				c.aliases[alias] = to
+			}
+		}
+	}
+	for _, versions := range c.versions {
+		slices.SortStableFunc(versions, func(a, b string) int { return -compareVersions(a, b) })
+	}
+	return c
+}
+
+// expand replaces aliases, and reports names that the table does not have.
+func (c catalog) expand(wanted []Wanted) ([]Wanted, error) {
+	var l diag.List
+	var out []Wanted
+	for _, w := range wanted {
+		// An alias of a version goes first: ros:humble leads into ros2 even where
+		// there is a package called ros.
+		if to, ok := c.aliases[w.Name+":"+w.Version]; ok && w.Version != "" {
+			to.Options = w.Options
+			out = append(out, to)
+			continue
+		}
+		if _, ok := c.versions[w.Name]; ok {
+			out = append(out, w)
+			continue
+		}
+		if to, ok := c.aliases[w.Name]; ok {
+			to.Options = w.Options
+			if to.Version == "" {
+				to.Version = w.Version
+			}
+			out = append(out, to)
+			continue
+		}
+		d := l.Errorf("unknown-package", diag.Position{}, "the table has no package %q", w.Name)
+		if known := c.versionAliases(w.Name); len(known) > 0 {
+			d.Allowed = known
+			d.Hint = "name one of its versions"
+		} else if near := diag.Suggest(w.Name, c.names()); near != "" {
+			d.Hint = fmt.Sprintf("did you mean %q?", near)
+		}
+	}
+	return out, l.Err()
+}
+
+// versionAliases are the aliases that begin with name and a colon.
+func (c catalog) versionAliases(name string) []string {
+	var out []string
+	for alias := range c.aliases {
+		if strings.HasPrefix(alias, name+":") {
+			out = append(out, alias)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (c catalog) names() []string {
+	names := slices.Collect(maps.Keys(c.versions))
+	for alias := range c.aliases {
+		names = append(names, alias)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// Names lists what may be asked for: the packages that have an image, and
+// their aliases, sorted.
+func Names(t *table.Table) []string {
+	built := &table.Table{}
+	for _, r := range t.Rows {
+		if r.Image != nil && r.Status == table.Current {
+			built.Rows = append(built.Rows, r)
+		}
+	}
+	return readCatalog(built).names()
+}
+
+// compareVersions orders versions of one package. Of versions that are not PEP
+// 440 nothing says which is newer: they are equal, and older than all others.
+func compareVersions(a, b string) int {
+	va, errA := version.ParsePEP440(a)
+	vb, errB := version.ParsePEP440(b)
+	if errA != nil || errB != nil {
+		return compareBool(errB == nil, errA == nil)
+	}
+	return va.Compare(vb)
+}
+
+// versionMatches reports whether a version is the one that was asked for.
+func versionMatches(have, want string) bool {
+	return want == "" || version.MatchesPin(have, want)
+}

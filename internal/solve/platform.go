@@ -1,0 +1,240 @@
+package solve
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/jetcrate/jetcrate/internal/diag"
+	"github.com/jetcrate/jetcrate/internal/spec"
+	"github.com/jetcrate/jetcrate/internal/version"
+)
+
+// Platform is what a target is solved for: one platform record with one of its
+// CUDA stacks (the zero Stack where it has none) and one of its Pythons.
+type Platform struct {
+	*spec.Platform
+	Stack  spec.Stack
+	Python string
+}
+
+// String names the platform as people do: "r36.4.0", with the flavour where it
+// is not tegra.
+func (p Platform) String() string {
+	s := "r" + p.L4T
+	if p.Flavour != "" && p.Flavour != "tegra" {
+		s += " " + p.Flavour
+	}
+	return s
+}
+
+// Choice asks for a platform. Empty fields mean the platform's default; L4T may
+// name a line (r36.4), which means the newest release of it in the matrix.
+type Choice struct {
+	L4T, Flavour, CUDA, Python string
+}
+
+// Find picks a platform of the matrix. A choice that the matrix does not offer
+// is a diagnostic that lists what it offers.
+func Find(m *spec.Matrix, c Choice) (Platform, error) {
+	var list diag.List
+	p := find(m, c, &list)
+	if err := list.Err(); err != nil {
+		return Platform{}, err
+	}
+	return p, nil
+}
+
+func find(m *spec.Matrix, c Choice, list *diag.List) Platform {
+	flavour := c.Flavour
+	if flavour == "" {
+		flavour = "tegra"
+	}
+	want, err := version.ParseL4T(c.L4T)
+	if err != nil {
+		list.Errorf("bad-l4t", diag.Position{}, "%q is not an L4T release: %v", c.L4T, err).Hint = "write it as 36.4.0, or 36.4 for the newest release of that line"
+		return Platform{}
+	}
+	var best *spec.Platform
+	var bestRelease version.Release
+	var known []string
+	for i := range m.Platforms {
+		p := &m.Platforms[i]
+		if orTegra(p.Flavour) != flavour {
+			continue
+		}
+		known = append(known, p.L4T)
+		r, err := version.ParseL4T(p.L4T)
+		if err != nil {
+			continue // lint says so
+		}
+		match := r.Compare(want) == 0
+		if want.IsLine() {
+			match = r.Line() == want.Line()
+		}
+		if match && (best == nil || r.Compare(bestRelease) > 0) {
+			best, bestRelease = p, r
+		}
+	}
+	if best == nil {
+		d := list.Errorf("unknown-l4t", diag.Position{}, "the matrix has no platform for L4T %s (%s)", c.L4T, flavour)
+		d.Allowed = known
+		d.Hint = "an unknown release is not guessed at; add a platform record, or choose one that is there"
+		return Platform{}
+	}
+	out := Platform{Platform: best}
+	if len(best.CUDA) > 0 {
+		out.Stack = best.CUDA[0]
+	}
+	if c.CUDA != "" && c.CUDA != "default" {
+		found := false
+		var offers []string
+		for _, s := range best.CUDA {
+			offers = append(offers, s.Version)
+			if version.MatchesPin(s.Version, c.CUDA) {
+				out.Stack, found = s, true
+				break
+			}
+		}
+		if !found {
+			list.Errorf("unknown-cuda", diag.Position{}, "r%s offers no CUDA %s", best.L4T, c.CUDA).Allowed = offers
+		}
+	}
+	out.Python = best.Python[0]
+	if c.Python != "" && c.Python != "default" {
+		found := false
+		for _, s := range best.Python {
+			if s == c.Python {
+				out.Python, found = s, true
+			}
+		}
+		if !found {
+			list.Errorf("unknown-python", diag.Position{}, "r%s offers no Python %s", best.L4T, c.Python).Allowed = best.Python
+		}
+	}
+	return out
+}
+
+func orTegra(f string) string {
+	if f == "" {
+		return "tegra"
+	}
+	return f
+}
+
+// Meets reports whether one of the conditions holds on the platform; an empty
+// list always does. The reason says what is missing: "it needs CUDA >=12.6,
+// r35.4.1 offers 11.4".
+func (p Platform) Meets(req spec.Requires) (bool, string) {
+	if len(req) == 0 {
+		return true, ""
+	}
+	var reasons []string
+	for _, c := range req {
+		r := p.unmet(c)
+		if r == "" {
+			return true, ""
+		}
+		reasons = append(reasons, r)
+	}
+	return false, "it needs " + strings.Join(reasons, "; or ")
+}
+
+// unmet says which part of the condition does not hold, or "".
+func (p Platform) unmet(c spec.Condition) string {
+	type part struct {
+		what, want, have string
+		parse            func(string) (version.Release, error)
+	}
+	for _, x := range []part{
+		{"L4T", c.L4T, p.L4T, version.ParseL4T},
+		{"JetPack", c.JetPack, p.JetPack, version.ParseJetPack},
+		{"CUDA", c.CUDA, p.Stack.Version, version.ParseRelease},
+		{"cuDNN", c.CuDNN, p.Stack.CuDNN, version.ParseRelease},
+		{"TensorRT", c.TensorRT, p.Stack.TensorRT, version.ParseRelease},
+		{"Python", c.Python, p.Python, version.ParseRelease},
+	} {
+		if x.want == "" {
+			continue
+		}
+		if x.have == "" {
+			return fmt.Sprintf("%s %s, and %s has none", x.what, x.want, p)
+		}
+		rng, err := version.ParseRange(x.want)
+		if err != nil {
+			return fmt.Sprintf("%s %q, which is no range", x.what, x.want)
+		}
+		have, err := x.parse(x.have)
+		if err != nil || !rng.Contains(have) {
+			if x.what == "L4T" {
+				return fmt.Sprintf("L4T %s, and this is %s", x.want, p)
+			}
+			return fmt.Sprintf("%s %s, %s offers %s", x.what, x.want, p, x.have)
+		}
+	}
+	if c.OS != "" {
+		id, rng, err := version.ParseOSRange(c.OS)
+		have, err2 := version.ParseRelease(p.OS.Version)
+		if err != nil || err2 != nil || id != p.OS.ID || !rng.Contains(have) {
+			return fmt.Sprintf("%s, %s is %s %s", c.OS, p, p.OS.ID, p.OS.Version)
+		}
+	}
+	if c.Flavour != "" && c.Flavour != orTegra(p.Flavour) {
+		return fmt.Sprintf("flavour %s, %s is %s", c.Flavour, p, orTegra(p.Flavour))
+	}
+	if c.Arch != "" && c.Arch != p.Architecture() {
+		return fmt.Sprintf("%s, %s is %s", c.Arch, p, p.Architecture())
+	}
+	if c.GPU != "" && !p.hasGPU(c.GPU) {
+		have := append([]string(nil), p.GPU...)
+		sort.Strings(have)
+		if len(have) == 0 {
+			have = []string{"none"}
+		}
+		return fmt.Sprintf("GPU %s, %s has %s", c.GPU, p, strings.Join(have, ", "))
+	}
+	return ""
+}
+
+func (p Platform) hasGPU(want string) bool {
+	rng, err := version.ParseSMRange(want)
+	if err != nil {
+		return false
+	}
+	for _, g := range p.GPU {
+		if sm, err := version.ParseSM(g); err == nil && rng.Contains(sm.Release()) {
+			return true
+		}
+	}
+	return false
+}
+
+// Architecture is the OCI architecture of the platform.
+func (p Platform) Architecture() string {
+	if p.Arch == "" {
+		return "arm64"
+	}
+	return p.Arch
+}
+
+// Values is the `platform` context of expressions.
+func (p Platform) Values() map[string]any {
+	sms, compute := []any{}, []any{}
+	for _, g := range p.GPU {
+		sms = append(sms, g)
+		if sm, err := version.ParseSM(g); err == nil {
+			compute = append(compute, sm.Compute())
+		}
+	}
+	line := p.L4T
+	if r, err := version.ParseL4T(p.L4T); err == nil {
+		line = r.Line()
+	}
+	return map[string]any{
+		"l4t": p.L4T, "line": line, "jetpack": p.JetPack, "flavour": orTegra(p.Flavour), "arch": p.Architecture(),
+		"os":     map[string]any{"id": p.OS.ID, "version": p.OS.Version},
+		"python": p.Python,
+		"gpu":    map[string]any{"sm": sms, "compute": compute},
+		"cuda":   map[string]any{"version": p.Stack.Version, "cudnn": p.Stack.CuDNN, "tensorrt": p.Stack.TensorRT},
+	}
+}

@@ -1,0 +1,182 @@
+package spec
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/jetcrate/jetcrate/internal/diag"
+	"go.yaml.in/yaml/v3"
+)
+
+const (
+	maxFileSize = 1 << 20 // bytes of one file of the catalog
+	maxNesting  = 40      // maps and lists within each other
+)
+
+// parseYAML reads one file. The document has a root only if the file may be
+// looked at further; every mistake found is in the list.
+func parseYAML(name string, data []byte, list *diag.List) *Document {
+	doc := &Document{Name: name, Bytes: data}
+	if len(data) > maxFileSize {
+		list.Errorf("file-size", diag.Position{File: name}, "the file is larger than %d KiB", maxFileSize>>10)
+		return doc
+	}
+	if checkBytes(name, data, list) {
+		return doc
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	var node yaml.Node
+	if err := dec.Decode(&node); err != nil {
+		if errors.Is(err, io.EOF) {
+			list.Errorf("empty-file", diag.Position{File: name}, "the file holds nothing")
+			return doc
+		}
+		reportSyntax(name, err, list)
+		return doc
+	}
+	var second yaml.Node
+	if err := dec.Decode(&second); err == nil {
+		list.Errorf("yaml-documents", diag.Position{File: name, Line: second.Line, Col: second.Column}, "a file holds one document; a second begins here").
+			Hint = "remove the line ---, or move what follows into a file of its own"
+		return doc
+	} else if !errors.Is(err, io.EOF) {
+		reportSyntax(name, err, list)
+		return doc
+	}
+	if node.Kind != yaml.DocumentNode || len(node.Content) != 1 {
+		list.Errorf("empty-file", diag.Position{File: name}, "the file holds nothing")
+		return doc
+	}
+	root := node.Content[0]
+	if root.Kind == yaml.ScalarNode && root.ShortTag() == "!!null" {
+		list.Errorf("empty-file", diag.Position{File: name}, "the file holds nothing")
+		return doc
+	}
+	if (&treeCheck{doc: doc, list: list}).walk(root, 1) {
+		doc.Root = root
+	}
+	return doc
+}
+
+var (
+	syntaxLine  = regexp.MustCompile(`^line (\d+): `)
+	parserError = regexp.MustCompile(`^(did not find expected (key|node content|'-' indicator|',' or|<)|found undefined tag handle)`)
+)
+
+// reportSyntax words an error of the YAML parser, which has its line in the text.
+func reportSyntax(name string, err error, list *diag.List) {
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	pos := diag.Position{File: name}
+	if m := syntaxLine.FindStringSubmatch(text); m != nil {
+		pos.Line, _ = strconv.Atoi(m[1])
+		pos.Col = 1
+		text = text[len(m[0]):]
+		// yaml counts the lines of its scanner's errors from 1 and those of its
+		// parser's from 0; only the wording tells them apart.
+		if parserError.MatchString(text) {
+			pos.Line++
+		}
+	} else {
+		pos.Line, pos.Col = 1, 1
+	}
+	list.Errorf("yaml-syntax", pos, "this is not YAML: %s", text)
+}
+
+// checkBytes looks for what no text file holds and reports the first of it.
+func checkBytes(name string, data []byte, list *diag.List) bool {
+	line, col := 1, 1
+	for i := 0; i < len(data); {
+		r, size := utf8.DecodeRune(data[i:])
+		pos := diag.Position{File: name, Line: line, Col: col}
+		switch {
+		case r == utf8.RuneError && size == 1:
+			list.Errorf("control-character", pos, "byte 0x%02x is not UTF-8", data[i])
+			return true
+		case i == 0 && r == '\ufeff':
+		case isControl(r) && r != '\n' && r != '\t' && r != '\r':
+			list.Errorf("control-character", pos, "control character U+%04X", r)
+			return true
+		}
+		if r == '\n' {
+			line, col = line+1, 1
+		} else {
+			col++
+		}
+		i += size
+	}
+	return false
+}
+
+// isControl also holds for characters that reorder what people see, so that a
+// reviewer reads what a shell gets, and for a byte order mark within text.
+func isControl(r rune) bool {
+	return r < 0x20 || r >= 0x7f && r <= 0x9f || r == '\ufeff' ||
+		r >= '\u2028' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069'
+}
+
+// treeCheck refuses what YAML offers beyond maps, lists and scalars.
+type treeCheck struct {
+	doc     *Document
+	list    *diag.List
+	aliases int
+}
+
+// walk reports whether the tree below n can be used.
+func (c *treeCheck) walk(n *yaml.Node, depth int) bool {
+	if depth > maxNesting {
+		c.list.Errorf("yaml-nesting", c.doc.place(n), "maps and lists are nested deeper than %d", maxNesting)
+		return false
+	}
+	if n.Kind == yaml.AliasNode || n.Anchor != "" {
+		what := "anchor &" + n.Anchor
+		if n.Kind == yaml.AliasNode {
+			what = "alias *" + n.Value
+		}
+		if c.aliases++; c.aliases == 1 { // the first is enough to see what to do
+			c.list.Errorf("yaml-alias", c.doc.place(n), "YAML anchors and aliases are not supported: %s", what).Hint = "write the value out"
+		}
+		if n.Kind == yaml.AliasNode {
+			return false
+		}
+	}
+	if n.Style&yaml.TaggedStyle != 0 {
+		c.list.Errorf("yaml-tag", c.doc.place(n), "YAML tags are not supported: %s", n.Tag).Hint = "remove the tag; quote the value if it must stay text"
+	}
+	ok := true
+	switch n.Kind {
+	case yaml.ScalarNode:
+		for _, r := range n.Value {
+			if isControl(r) && r != '\n' && r != '\t' {
+				c.list.Errorf("control-character", c.doc.place(n), "control character U+%04X in the value", r)
+				break
+			}
+		}
+	case yaml.SequenceNode:
+		for _, child := range n.Content {
+			ok = c.walk(child, depth+1) && ok
+		}
+	case yaml.MappingNode:
+		seen := map[string]int{}
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			k := n.Content[i]
+			if k.Kind != yaml.ScalarNode {
+				c.list.Errorf("yaml-key", c.doc.place(k), "a key must be plain text")
+				ok = false
+				continue
+			}
+			ok = c.walk(k, depth+1) && ok
+			if line, dup := seen[k.Value]; dup {
+				c.list.Errorf("duplicate-key", c.doc.place(k), "key %q is given twice; it stands on line %d already", k.Value, line)
+			} else {
+				seen[k.Value] = k.Line
+			}
+			ok = c.walk(n.Content[i+1], depth+1) && ok
+		}
+	}
+	return ok
+}

@@ -1,0 +1,39 @@
+#!/bin/sh
+# Makes this Debian or Ubuntu machine able to build and run ARM64 images: runc for
+# buildkitd, QEMU for ARM64 programs, mmdebstrap for the base image. Needs root, and
+# does nothing where everything is there.
+set -eu
+
+say() { echo "setup: $*"; }
+
+missing=
+for want in runc:runc mmdebstrap:mmdebstrap qemu-aarch64-static:qemu-user-static arch-test:arch-test; do
+    command -v "${want%%:*}" >/dev/null 2>&1 || missing="$missing ${want#*:}"
+done
+if ! [ -e /usr/share/keyrings/debian-archive-keyring.gpg ]; then missing="$missing debian-archive-keyring"; fi
+if ! [ -e /etc/ssl/certs/ca-certificates.crt ]; then missing="$missing ca-certificates"; fi
+
+if [ "$(id -u)" != 0 ] && { [ -n "$missing" ] || [ "$(uname -m)" != aarch64 ]; }; then
+    say "this needs root: it installs Debian packages and registers QEMU; run it with sudo" >&2
+    exit 2
+fi
+
+if [ -n "$missing" ]; then
+    say "installing$missing"
+    apt-get update -q
+    # shellcheck disable=SC2086 # one word per package
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing
+fi
+
+if [ "$(uname -m)" != aarch64 ]; then
+    formats=/proc/sys/fs/binfmt_misc
+    if ! [ -e $formats/register ]; then
+        say "mounting binfmt_misc"
+        mount -t binfmt_misc none $formats
+    fi
+    if ! [ -e $formats/qemu-aarch64 ]; then
+        say "registering QEMU for ARM64 programs"
+        cat /usr/lib/binfmt.d/qemu-aarch64.conf >$formats/register
+    fi
+fi
+say "ready"
