@@ -98,15 +98,18 @@ func mmdebstrap(ctx context.Context, m *spec.Mmdebstrap, arch, tar string, log *
 }
 
 // debianMirror asks apt for the mirror that serves a Debian suite here; "" where
-// apt knows none, and mmdebstrap takes its default.
+// apt knows none, and mmdebstrap takes its default. Who signed a repository is
+// known once apt has its lists; before that its suite has to do.
 func debianMirror(ctx context.Context, suite string) string {
-	out, err := exec.CommandContext(ctx, "apt-get", "indextargets", "--format", "$(REPO_URI)",
-		"Created-By: Packages", "Origin: Debian", "Codename: "+suite).Output()
-	if err != nil {
-		return ""
-	}
-	for _, l := range bytes.Fields(out) {
-		return string(l)
+	format := []string{"indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Component: main"}
+	for _, filter := range [][]string{
+		{"Origin: Debian", "Codename: " + suite},
+		{"--no-release-info", "Release: " + suite},
+	} {
+		out, err := exec.CommandContext(ctx, "apt-get", append(append([]string(nil), format...), filter...)...).Output()
+		if uris := bytes.Fields(out); err == nil && len(uris) > 0 {
+			return string(uris[0])
+		}
 	}
 	return ""
 }

@@ -129,7 +129,7 @@ func fromReleaseFile(fsys fs.FS) (release, board Fact) {
 // whose release is 36.4.3. The board is "" where the line names none.
 func ParseTegraRelease(text string) (release, board string, err error) {
 	text, _, _ = strings.Cut(text, "\n")
-	bad := fmt.Errorf("%q is not of the form # R36 (release), REVISION: 4.3, ...", clip(text))
+	bad := fmt.Errorf("%q is not of the form # R36 (release), REVISION: 4.3, and so on", clip(text))
 	rest, ok := strings.CutPrefix(strings.TrimSpace(text), "# R")
 	if !ok {
 		return "", "", bad

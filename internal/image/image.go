@@ -100,7 +100,7 @@ func finish(img v1.Image, p v1.Platform, c v1.Config) (v1.Image, error) {
 		return nil, fmt.Errorf("reading the image's config: %w", err)
 	}
 	cf.Created = v1.Time{Time: Epoch()}
-	cf.Author, cf.DockerVersion, cf.Container = "", "", ""
+	cf.Author, cf.Container = "", ""
 	cf.OS, cf.Architecture, cf.Variant = p.OS, p.Architecture, p.Variant
 	cf.OSVersion, cf.OSFeatures = p.OSVersion, p.OSFeatures
 	cf.Config = c

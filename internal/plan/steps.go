@@ -35,11 +35,8 @@ type expander struct {
 // maxDepth bounds reusable steps that use others; lint refuses cycles.
 const maxDepth = 16
 
-// expand flattens steps. doc and path say where they stand.
-func (x *expander) expand(steps []spec.Step, doc spec.Positioner, path []any) []resolved {
-	return x.steps(steps, doc, path, resolved{linked: true}, map[string]any{}, true, 0)
-}
-
+// steps flattens steps. doc and path say where they stand, outer what those
+// around them set; top is true for the steps of the package itself.
 func (x *expander) steps(steps []spec.Step, doc spec.Positioner, path []any, outer resolved, inputs map[string]any, top bool, depth int) []resolved {
 	var out []resolved
 	for i, st := range steps {

@@ -20,16 +20,18 @@ func fetch(n *plan.Node) string {
 	fmt.Fprintf(&b, "file=/source/%s\nsha256=%s\n", word(a.Name()), a.SHA256)
 	b.WriteString(`get() {
     echo "fetching $1"
+    /usr/lib/apt/apt-helper -o APT::Sandbox::User=root -o Acquire::Retries=1 -o Acquire::http::Timeout=20 \
+        -o Acquire::https::Timeout=20 download-file "$1" "$file" "SHA256:$sha256" &&
+        echo "$sha256  $file" | sha256sum -c - && chmod 644 "$file" && return 0
     rm -f "$file"
-    /usr/lib/apt/apt-helper -o Acquire::Retries=1 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 \
-        download-file "$1" "$file" "SHA256:$sha256" && echo "$sha256  $file" | sha256sum -c - && chmod 644 "$file"
+    return 1
 }
 `)
 	for _, u := range a.URLs {
 		fmt.Fprintf(&b, "if get %s; then exit 0; fi\n", word(u))
 	}
 	if a.Debian != "" {
-		fmt.Fprintf(&b, "for mirror in $(apt-get indextargets --format '$(REPO_URI)' | sort -u); do\n    if get \"${mirror%%/}/\"%s; then exit 0; fi\ndone\n", word(a.Debian))
+		fmt.Fprintf(&b, "for mirror in $(apt-get indextargets --no-release-info --format '$(REPO_URI)' | sort -u); do\n    if get \"${mirror%%/}/\"%s; then exit 0; fi\ndone\n", word(a.Debian))
 	}
 	b.WriteString("echo \"no place gives this archive with SHA-256 $sha256\" >&2\nexit 1\nJETCRATE")
 	return b.String()

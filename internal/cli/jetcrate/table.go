@@ -6,7 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/rogpeppe/go-internal/renameio"
+	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/jetcrate/jetcrate/internal/table"
@@ -65,7 +65,7 @@ func (a *app) writeTable(t *table.Table, dir string) error {
 		return fmt.Errorf("writing the table: %w", err)
 	}
 	for name, b := range map[string][]byte{"table.json": js.Bytes(), "table.md": md.Bytes()} {
-		if err := renameio.WriteFile(filepath.Join(dir, name), b); err != nil {
+		if err := renameio.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
 			return fmt.Errorf("writing the table: %w", err)
 		}
 	}

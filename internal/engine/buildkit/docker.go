@@ -22,7 +22,7 @@ func openDocker(ctx context.Context, _ Options) (*daemon, error) {
 	defer cancel()
 	if _, err := api.Ping(ask, docker.PingOptions{}); err != nil {
 		_ = api.Close()
-		return nil, fmt.Errorf("Docker does not answer at %s: %w", api.DaemonHost(), err)
+		return nil, fmt.Errorf("no answer from Docker at %s: %w", api.DaemonHost(), err)
 	}
 	c, err := client.New(ctx, "",
 		client.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {

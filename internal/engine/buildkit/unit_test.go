@@ -62,7 +62,7 @@ func TestUnavailableNamesEachCandidate(t *testing.T) {
 	require.Len(t, none.Tried, 4)
 	require.Regexp(t, `^BUILDKIT_HOST=unix://.*: .*no such file`, none.Tried[0])
 	require.Equal(t, "a buildkitd of its own: there is no buildkitd beside jetcrate or on PATH", none.Tried[1])
-	require.Regexp(t, `^Docker's own BuildKit: Docker does not answer at unix://`, none.Tried[2])
+	require.Regexp(t, `^Docker's own BuildKit: no answer from Docker at unix://`, none.Tried[2])
 	require.Contains(t, none.Tried[3], "install runc and qemu-user-static")
 }
 
