@@ -11,6 +11,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/jetcrate/jetcrate/internal/engine"
 )
 
 // Layout returns an OCI layout folder on this machine that holds all blobs of
@@ -48,7 +50,7 @@ func (s *Store) Layout(ctx context.Context, digest string) (string, error) {
 		err = s.cached(h, func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(d.Manifest)), nil })
 	}
 	if err == nil {
-		err = layoutFiles(s.cache)
+		err = engine.InitLayout(s.cache)
 	}
 	if err != nil {
 		return "", fmt.Errorf("laying out image %s: %w", digest, err)
@@ -82,26 +84,6 @@ func (s *Store) cached(h v1.Hash, open func() (io.ReadCloser, error)) error {
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
-}
-
-// layoutFiles makes a folder of blobs a valid OCI layout.
-func layoutFiles(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	for file, content := range map[string]string{
-		"oci-layout": `{"imageLayoutVersion":"1.0.0"}`,
-		"index.json": `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`,
-	} {
-		file = filepath.Join(dir, file)
-		if _, err := os.Stat(file); err == nil {
-			continue
-		}
-		if err := writeAtomic(file, []byte(content)); err != nil {
-			return err
-		}
 	}
 	return nil
 }

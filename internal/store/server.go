@@ -16,6 +16,8 @@ import (
 	"github.com/gofrs/flock"
 	"github.com/olareg/olareg"
 	"github.com/olareg/olareg/config"
+
+	"github.com/jetcrate/jetcrate/internal/engine"
 )
 
 // identityHeader carries the server's ID on every answer.
@@ -39,7 +41,7 @@ func serve(dir string, lock *flock.Flock, last string) (*server, error) {
 	}
 	// olareg would make the repository with the first upload, and not safely so
 	// when there are two at once.
-	if err := layoutFiles(filepath.Join(root, repository)); err != nil {
+	if err := engine.InitLayout(filepath.Join(root, repository)); err != nil {
 		return nil, fmt.Errorf("making the repository: %w", err)
 	}
 	l, err := listen(last)
@@ -74,7 +76,8 @@ func listen(last string) (net.Listener, error) {
 // newRegistry makes an olareg with every kind of garbage collection off. It would
 // delete manifests that have no tag any more but that other records name.
 // Its Close is not called, because that collects: between requests it keeps
-// nothing but files.
+// nothing but files. (The race detector finds that it sets "the repository
+// exists" again, to the same value, while others read it.)
 func newRegistry(root string) http.Handler {
 	const ever = 100 * 365 * 24 * time.Hour
 	no := false
