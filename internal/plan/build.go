@@ -92,7 +92,7 @@ func (b *builder) cell(r Request) (*Cell, error) {
 	if c.Name == "" {
 		c.Name = imageName(res)
 	}
-	names := res.Closure(res.Targets...)
+	names := w.ranked(res.Closure(res.Targets...))
 	for _, n := range names {
 		c.Packages = append(c.Packages, ref(res.Packages[n]))
 	}
@@ -103,7 +103,7 @@ func (b *builder) cell(r Request) (*Cell, error) {
 	labels := &Labels{Tag: c.Tag, Packages: c.Packages, Platform: t, Asked: c.Asked}
 	img := w.image(names, nil, labels, c.Name)
 	c.Image = img.Key
-	for _, n := range w.ranked(names) {
+	for _, n := range names {
 		c.Gates = union(c.Gates, w.gates(n))
 		c.Tests = union(c.Tests, w.tests(n, img))
 	}
