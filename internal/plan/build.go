@@ -188,22 +188,17 @@ func (w *walker) image(names, extra []string, labels *Labels, title string) *Nod
 	parent := w.base()
 	n.Chain = []string{parent.Key}
 	order := append(w.ranked(names), w.ranked(extra)...)
-	gate := map[string]bool{}
-	for _, name := range names {
-		gate[name] = true
-	}
-	var gates []string
-	for _, name := range order {
+	var gates []string // of the stacked packages so far
+	for i, name := range order {
 		m := w.what(name)
 		if !m.stacked { // a stacked layer brings its own, by its recipe
 			n.Env = append(n.Env, m.env...)
+			continue
 		}
-		if m.stacked {
-			parent = w.stacked(name, parent, gates)
-			n.Chain = append(n.Chain, parent.Key)
-		}
-		if gate[name] {
-			gates = union(gates, w.gatesUnless(name, labels == nil && len(extra) == 0, names))
+		parent = w.stacked(name, parent, gates)
+		n.Chain = append(n.Chain, parent.Key)
+		if i < len(names) {
+			gates = union(gates, w.gates(name))
 		}
 	}
 	for _, name := range order {
@@ -212,18 +207,11 @@ func (w *walker) image(names, extra []string, labels *Labels, title string) *Nod
 		}
 	}
 	n.Needs = append([]string{parent.Key}, n.Linked...)
-	n.Gates = gates
+	if labels != nil { // what is made on a ground has the gates; a ground may be where they run
+		n.Gates = w.gatesOf(names)
+	}
 	n.Key = key(Image, imageKey{Arch: w.arch, Layers: n.layers(), Env: n.Env, Labels: labels})
 	return w.add(n)
-}
-
-// gatesUnless is the gates of a package, save where the image being made is the
-// very one that they run on: the closure of that package and nothing else.
-func (w *walker) gatesUnless(name string, ground bool, names []string) []string {
-	if ground && len(w.res.Closure(name)) == len(names) {
-		return nil
-	}
-	return w.gates(name)
 }
 
 // layers lists what an image is made of, bottom up.
@@ -267,7 +255,7 @@ func (w *walker) artifact(name string) *Node {
 	g := w.ground(name, true)
 	n := w.node(Artifact, name, p.Package.Doc.Pos("build"))
 	n.Ground, n.Resources = g.Key, p.Package.Build.Resources
-	n.Needs, n.Gates = []string{g.Key}, g.Gates
+	n.Needs, n.Gates = []string{g.Key}, w.gatesOf(p.Depends)
 	w.render(n, steps, building, p.Package.Doc.Pos("build", "steps"))
 	n.Key = key(Artifact, artifactKey{n.Arch, n.texts(), n.archives(), n.Files, g.layers()})
 	return w.add(n)
@@ -278,7 +266,7 @@ func (w *walker) linked(name string) *Node {
 	p := w.res.Packages[name]
 	g := w.ground(name, false)
 	n := w.node(Linked, name, p.Package.Doc.Pos("install"))
-	n.Ground, n.Needs, n.Gates = g.Key, []string{g.Key}, union(nil, w.gatesOf(p.Depends))
+	n.Ground, n.Needs, n.Gates = g.Key, []string{g.Key}, w.gatesOf(p.Depends)
 	if a := w.artifact(name); a != nil {
 		n.Artifact = a.Key
 		n.Needs = append(n.Needs, a.Key)

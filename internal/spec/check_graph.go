@@ -1,10 +1,11 @@
 package spec
 
-// checkDependencyCycles reports each cycle of depends once, at the package of it
-// that comes first in the alphabet.
+// checkDependencyCycles reports each cycle of depends and build.depends once, at
+// the package of it that comes first in the alphabet. What a build needs counts,
+// because a package is built on the images of what it needs.
 func (c *checker) checkDependencyCycles() {
 	for _, cycle := range cycles(c.dependencies) {
-		c.list.Errorf("dependency-cycle", c.places[[2]string{cycle[0], cycle[1]}], "packages depend on each other: %s", arrows(cycle)).Hint =
+		c.list.Errorf("dependency-cycle", c.places[[2]string{cycle[0], cycle[1]}], "packages need each other: %s", arrows(cycle)).Hint =
 			"remove one of these dependencies, or move what both need into a package of its own"
 	}
 }

@@ -150,16 +150,16 @@ func (c *checker) checkOptions(p *Package) {
 
 // checkDepends: what a package depends on exists, with the options it asks for.
 func (c *checker) checkDepends(p *Package) {
-	c.checkDependencies(p, p.Depends, true, "depends")
+	c.checkDependencies(p, p.Depends, "depends")
 	for i, v := range p.Versions {
-		c.checkDependencies(p, v.Depends, true, "versions", i, "depends")
+		c.checkDependencies(p, v.Depends, "versions", i, "depends")
 	}
 	if p.Build != nil {
-		c.checkDependencies(p, p.Build.Depends, false, "build", "depends")
+		c.checkDependencies(p, p.Build.Depends, "build", "depends")
 	}
 }
 
-func (c *checker) checkDependencies(p *Package, deps []Dependency, inImage bool, at ...any) {
+func (c *checker) checkDependencies(p *Package, deps []Dependency, at ...any) {
 	for i, d := range deps {
 		if d.Target == "" {
 			continue
@@ -175,7 +175,7 @@ func (c *checker) checkDependencies(p *Package, deps []Dependency, inImage bool,
 			continue
 		}
 		t, ok := c.cat.Canonical(Target{Name: ref.Name, Version: ref.Version})
-		if inImage && ok {
+		if ok {
 			c.dependencies[p.Name] = append(c.dependencies[p.Name], t.Name)
 			if edge := [2]string{p.Name, t.Name}; c.places[edge].Line == 0 {
 				c.places[edge] = pos
@@ -184,9 +184,6 @@ func (c *checker) checkDependencies(p *Package, deps []Dependency, inImage bool,
 		to := c.findPackage(Target{Name: ref.Name, Version: ref.Version}, pos, "depends")
 		if to == nil {
 			continue
-		}
-		if to == p && !inImage {
-			c.list.Errorf("dependency-cycle", pos, "%s needs itself to be built", p.Name)
 		}
 		c.checkChoices(to, ref.Options, pos)
 		c.checkPin(to, t.Version, pos)
