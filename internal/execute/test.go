@@ -109,15 +109,17 @@ func (r *run) runTest(ctx context.Context, s *state, dir, digest string, e *Evid
 		e.Environment.Machine = "emulated"
 	}
 	started := time.Now()
-	exit, err := eng.Run(ctx, call)
-	if err != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	limited, cancel := context.WithTimeout(ctx, limitOf(s.node))
+	defer cancel()
+	exit, err := eng.Run(limited, call)
+	if err != nil && (limited.Err() == nil || ctx.Err() != nil) {
 		return err
 	}
 	e.Seconds = time.Since(started).Round(time.Millisecond).Seconds()
 	e.ExitCode, e.Output, e.Status = exit.Code, out.String(), Passed
 	switch {
 	case err != nil || exit.TimedOut:
-		e.Status, e.Reason = Failed, fmt.Sprintf("ran longer than its timeout of %g minutes", s.node.TimeoutMinutes)
+		e.Status, e.Reason = Failed, "ran longer than its timeout of "+limitOf(s.node).String()
 	case exit.Code != 0:
 		e.Status, e.Reason = Failed, fmt.Sprintf("exit code %d", exit.Code)
 	}

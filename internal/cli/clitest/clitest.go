@@ -12,15 +12,22 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// Run runs the scripts of a folder. Beside testscript's own commands they have
-// `exec-code CODE PROGRAM [ARGUMENT...]`, which wants one exit code.
-// UPDATE_SCRIPTS=1 rewrites what cmp compares with.
+// Run runs the scripts of a folder, at the same time. Beside testscript's own
+// commands they have `exec-code CODE PROGRAM [ARGUMENT...]`, which wants one exit
+// code. UPDATE_SCRIPTS=1 rewrites what cmp compares with.
 func Run(t *testing.T, dir string, setup func(*testscript.Env) error) {
-	update, _ := strconv.ParseBool(os.Getenv("UPDATE_SCRIPTS"))
-	testscript.Run(t, testscript.Params{
-		Dir: dir, UpdateScripts: update, Setup: setup,
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exec-code": execCode},
-	})
+	testscript.Run(t, params(testscript.Params{Dir: dir, Setup: setup}))
+}
+
+// RunFile runs one script, and returns when it ended.
+func RunFile(t *testing.T, file string, setup func(*testscript.Env) error) {
+	testscript.Run(t, params(testscript.Params{Files: []string{file}, Setup: setup}))
+}
+
+func params(p testscript.Params) testscript.Params {
+	p.UpdateScripts, _ = strconv.ParseBool(os.Getenv("UPDATE_SCRIPTS"))
+	p.Cmds = map[string]func(*testscript.TestScript, bool, []string){"exec-code": execCode}
+	return p
 }
 
 func execCode(ts *testscript.TestScript, neg bool, args []string) {

@@ -122,8 +122,10 @@ func (a *app) work(ctx context.Context, w *work, args []string) error {
 	if err := rep.Close(); err != nil {
 		return err
 	}
-	if a.output == "text" {
-		rep.Summary(a.stderr)
+	if a.output == "text" && len(res.Nodes) > 0 {
+		if err := rep.Summary(a.stderr); err != nil {
+			return err
+		}
 	}
 	for _, c := range res.Cells {
 		if c.Digest == "" {
