@@ -235,7 +235,15 @@ func plain(s string) bool {
 
 // archive evaluates `fetch:`.
 func (x *expander) archive(src string, scope map[string]any, pos diag.Position) *spec.Archive {
-	v := x.value(src, scope, pos)
+	t, err := expr.ParseCondition(src) // with or without ${{ }}
+	var v any
+	if err == nil {
+		v, err = t.Eval(scope)
+	}
+	if err != nil {
+		x.list.Errorf("bad-expression", pos, "%v", err)
+		return nil
+	}
 	m, ok := v.(map[string]any)
 	sha, _ := m["sha256"].(string)
 	if !ok || len(sha) != 64 {

@@ -15,7 +15,8 @@ import (
 
 // Import pushes an image that an engine left in an OCI layout folder and reads
 // it back from the store. Blobs that are not in the folder must be in the
-// store already. The image gets no tag: PutImage gives it one.
+// store already, or in the cache that Layout handed to the engine: it may hold
+// what another registry had. The image gets no tag: PutImage gives it one.
 func (s *Store) Import(ctx context.Context, layoutDir, digest string) (v1.Image, error) {
 	h, err := v1.NewHash(digest)
 	if err != nil {
@@ -80,13 +81,18 @@ func (i *layoutImage) LayerByDigest(h v1.Hash) (partial.CompressedLayer, error) 
 	return nil, fmt.Errorf("the image has no blob %s", h)
 }
 
-// open opens a blob, in the folder if it is there.
+// open opens a blob, in a folder if it is there.
 func (i *layoutImage) open(h v1.Hash) (io.ReadCloser, error) {
-	f, err := os.Open(filepath.Join(i.dir, "blobs", h.Algorithm, h.Hex))
-	if errors.Is(err, os.ErrNotExist) {
-		return i.store.blob(i.ctx, h)
+	for _, dir := range []string{i.dir, i.store.cache} {
+		if dir == "" { // the embedded registry has no cache
+			continue
+		}
+		f, err := os.Open(filepath.Join(dir, "blobs", h.Algorithm, h.Hex))
+		if !errors.Is(err, os.ErrNotExist) {
+			return f, err
+		}
 	}
-	return f, err
+	return i.store.blob(i.ctx, h)
 }
 
 // read reads a small blob and verifies it.
