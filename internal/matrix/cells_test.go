@@ -2,8 +2,6 @@ package matrix_test
 
 import (
 	"fmt"
-	"os"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -207,19 +205,6 @@ func TestCellsWithoutPositions(t *testing.T) {
 	_, list := matrix.Cells(&spec.Matrix{Platforms: platforms(), Strategy: spec.Strategy{Matrix: spec.Axes{L4T: []string{"1.2.3"}}}})
 	require.Len(t, list, 1)
 	require.Empty(t, list[0].Position)
-}
-
-// TestCodesAreDocumented: every code that Cells reports has a section.
-func TestCodesAreDocumented(t *testing.T) {
-	source, err := os.ReadFile("cells.go")
-	require.NoError(t, err)
-	docs, err := os.ReadFile("../../docs/lint.md")
-	require.NoError(t, err)
-	codes := regexp.MustCompile(`(?:report|Errorf|Warnf)\("([a-z0-9-]+)"`).FindAllSubmatch(source, -1)
-	require.Greater(t, len(codes), 6)
-	for _, code := range codes {
-		require.Contains(t, string(docs), "\n## "+string(code[1])+"\n")
-	}
 }
 
 func FuzzCells(f *testing.F) {

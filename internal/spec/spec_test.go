@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -221,31 +220,6 @@ func TestPatternsHaveWords(t *testing.T) {
 			var p string
 			require.NoError(t, json.Unmarshal(m[1], &p))
 			require.NotContains(t, patternWords(p), "matches", p)
-		}
-	}
-}
-
-// Every code that this package emits has a section in docs/lint.md.
-func TestCodesAreDocumented(t *testing.T) {
-	docs, err := os.ReadFile("../../docs/lint.md")
-	require.NoError(t, err)
-	files, err := filepath.Glob("*.go")
-	require.NoError(t, err)
-	emitted := map[string]bool{}
-	for _, file := range files {
-		if strings.HasSuffix(file, "_test.go") {
-			continue
-		}
-		src, err := os.ReadFile(file)
-		require.NoError(t, err)
-		for _, m := range regexp.MustCompile(`(?:(?:Errorf|Warnf|refuse|reportParse|parse)\(|code = |, )"([a-z]+(?:-[a-z]+)+)"`).FindAllSubmatch(src, -1) {
-			emitted[string(m[1])] = true
-		}
-	}
-	require.Greater(t, len(emitted), 30)
-	for _, code := range sortedKeys(emitted) {
-		if !regexp.MustCompile(`^working-directory$`).MatchString(code) {
-			require.Contains(t, string(docs), "\n## "+code+"\n")
 		}
 	}
 }
