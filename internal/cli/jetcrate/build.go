@@ -28,6 +28,7 @@ type work struct {
 	concurrency int
 	progress    string
 	secrets     []string
+	verbose     bool
 	noTests     bool
 	onlyTest    string
 	load        bool
@@ -40,6 +41,7 @@ func (w *work) flags(c *cobra.Command, a *app) {
 	f.BoolVar(&w.keep, "keep-engine", false, "leave a private buildkitd running for the next command")
 	f.IntVarP(&w.concurrency, "jobs", "j", 2, "nodes of the plan at work at once")
 	f.StringVar(&w.progress, "progress", "auto", "progress: auto, tty, plain or quiet")
+	f.BoolVarP(&w.verbose, "verbose", "v", false, "show the output of all steps as it comes (plain progress)")
 	f.StringArrayVar(&w.secrets, "secret", nil, "secret for steps that name it: id=NAME,src=FILE or id=NAME,env=VARIABLE")
 	f.BoolVar(&w.all, "all", false, "every cell of the matrix")
 }
@@ -196,7 +198,7 @@ func (a *app) reporter(w *work) (*report.Reporter, error) {
 	if a.output == "jsonl" {
 		return report.New(a.stdout, report.Options{Mode: report.JSONL})
 	}
-	return report.New(a.stderr, report.Options{Mode: mode})
+	return report.New(a.stderr, report.Options{Mode: mode, Verbose: w.verbose, Colour: a.colour()})
 }
 
 // readSecrets reads --secret id=NAME,src=FILE or id=NAME,env=VARIABLE.

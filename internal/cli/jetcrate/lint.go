@@ -47,7 +47,7 @@ func (a *app) lintCommand() *cobra.Command {
 			case "sarif":
 				err = diag.WriteSARIF(a.stdout, list)
 			default:
-				err = diag.WriteText(a.stderr, list, false)
+				err = diag.WriteText(a.stderr, list, a.colour())
 			}
 			if err != nil {
 				return err

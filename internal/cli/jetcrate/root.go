@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/jetcrate/jetcrate/internal/diag"
 	"github.com/jetcrate/jetcrate/internal/engine"
@@ -101,7 +102,7 @@ func (a *app) exit(err error) int {
 		if a.output == "json" {
 			_ = diag.WriteJSON(a.stdout, list)
 		} else {
-			_ = diag.WriteText(a.stderr, list, false)
+			_ = diag.WriteText(a.stderr, list, a.colour())
 		}
 		return exitMistake
 	case errors.As(err, &u), errors.As(err, &syntax):
@@ -176,6 +177,13 @@ func (a *app) versionCommand() *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// colour reports whether stderr is a terminal that wants colours
+// (https://no-color.org).
+func (a *app) colour() bool {
+	f, ok := a.stderr.(*os.File)
+	return ok && os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(f.Fd()))
 }
 
 func noArgs(c *cobra.Command, args []string) error {
