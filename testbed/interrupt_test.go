@@ -40,7 +40,7 @@ install: {steps: [{run: "echo %d; echo now sleeping; sleep 300"}]}
 	var out strings.Builder
 	for sc := bufio.NewScanner(errs); sc.Scan(); {
 		out.WriteString(sc.Text() + "\n")
-		if strings.Contains(sc.Text(), "now sleeping") {
+		if strings.HasSuffix(sc.Text(), "| now sleeping") {
 			require.NoError(t, cmd.Process.Signal(os.Interrupt))
 		}
 	}
