@@ -256,3 +256,13 @@ func (p part) wrap(err error) error {
 	}
 	return fmt.Errorf("evaluating ${{ %s }}: %w", source, err)
 }
+
+// Holds evaluates a condition, as `if:` writes it.
+func Holds(src string, values map[string]any) (bool, error) {
+	t, err := ParseCondition(src)
+	if err != nil {
+		return false, err
+	}
+	v, err := t.Eval(values)
+	return Truthy(v), err
+}

@@ -378,15 +378,11 @@ func (w *walker) tests(name string, img *Node) []string {
 		at := func(path ...any) diag.Position { return p.Package.Doc.Pos(append([]any{"tests", i}, path...)...) }
 		scope := x.scope(nil, nil)
 		if t.If != "" {
-			cond, err := expr.ParseCondition(t.If)
-			var hold any
-			if err == nil {
-				hold, err = cond.Eval(scope)
-			}
+			holds, err := expr.Holds(t.If, scope)
 			if err != nil {
 				w.list.Errorf("bad-expression", at("if"), "%v", err)
 			}
-			if !expr.Truthy(hold) {
+			if !holds {
 				continue
 			}
 		}

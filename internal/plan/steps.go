@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -45,15 +46,11 @@ func (x *expander) steps(steps []spec.Step, doc spec.Positioner, path []any, out
 		}
 		scope := x.scope(inputs, outer.env)
 		if st.If != "" {
-			cond, err := expr.ParseCondition(st.If)
-			if err == nil {
-				var v any
-				if v, err = cond.Eval(scope); err == nil && !expr.Truthy(v) {
-					continue
-				}
-			}
+			holds, err := expr.Holds(st.If, scope)
 			if err != nil {
 				x.list.Errorf("bad-expression", at("if"), "%v", err)
+			}
+			if !holds {
 				continue
 			}
 		}
@@ -265,13 +262,9 @@ func (x *expander) archive(src string, scope map[string]any, pos diag.Position) 
 }
 
 func union(a, b []string) []string {
-	out := append([]string(nil), a...)
+	out := slices.Clone(a)
 	for _, s := range b {
-		found := false
-		for _, o := range out {
-			found = found || o == s
-		}
-		if !found {
+		if !slices.Contains(out, s) {
 			out = append(out, s)
 		}
 	}

@@ -35,7 +35,6 @@ func Full(p *plan.Plan, image *plan.Node, labels map[string]string) (Recipe, err
 	}
 	f.r.Dockerfile = strings.TrimLeft(f.b.String(), "\n")
 	f.r.Target = "image"
-	sort.Strings(f.r.Secrets)
 	return f.r, nil
 }
 
@@ -106,7 +105,7 @@ func (f *full) steps(n *plan.Node, from, name string) {
 		for _, k := range i.Sources {
 			f.stage(k)
 		}
-		f.r.Secrets = merge(f.r.Secrets, i.Secrets)
+		f.r.secrets(i.Secrets)
 	}
 	if n.Artifact != "" {
 		f.stage(n.Artifact)

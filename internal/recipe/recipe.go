@@ -11,6 +11,7 @@ package recipe
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jetcrate/jetcrate/internal/plan"
@@ -105,7 +106,7 @@ func steps(p *plan.Plan, n *plan.Node, from, stage string) Recipe {
 	fmt.Fprintf(&b, "FROM %s AS %s\n", from, stage)
 	for _, i := range n.Instructions {
 		b.WriteString(i.Text + "\n")
-		r.Secrets = merge(r.Secrets, i.Secrets)
+		r.secrets(i.Secrets)
 	}
 	r.Dockerfile = b.String()
 	return r
@@ -130,15 +131,9 @@ func quote(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`).Replace(s) + `"`
 }
 
-func merge(a, b []string) []string {
-	for _, s := range b {
-		found := false
-		for _, o := range a {
-			found = found || o == s
-		}
-		if !found {
-			a = append(a, s)
-		}
-	}
-	return a
+// secrets notes the names of secrets that a step mounts, each once.
+func (r *Recipe) secrets(names []string) {
+	r.Secrets = append(r.Secrets, names...)
+	slices.Sort(r.Secrets)
+	r.Secrets = slices.Compact(r.Secrets)
 }

@@ -2,6 +2,7 @@ package solve
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -73,7 +74,7 @@ func checkOptions(p *spec.Package, chosen []spec.OptionChoice) error {
 				continue
 			}
 		}
-		if len(allowed) > 0 && !contains(allowed, c.Value) {
+		if len(allowed) > 0 && !slices.Contains(allowed, c.Value) {
 			list.Errorf("bad-option", diag.Position{}, "option %s of %s cannot be %q", c.Name, p.Name, c.Value).Allowed = allowed
 		}
 	}
@@ -95,15 +96,6 @@ func knownVersion(p *spec.Package, pin string) error {
 	var list diag.List
 	list.Errorf("unknown-version", diag.Position{}, "%s has no version %s", p.Name, pin).Allowed = have
 	return list.Err()
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }
 
 // nearest lists up to three targets near the query that do resolve: the same

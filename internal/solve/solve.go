@@ -287,15 +287,11 @@ func (s *search) pick(p *spec.Package, v *spec.Version, chosen []spec.OptionChoi
 	collect := func(deps []spec.Dependency, names *[]string) error {
 		for _, dep := range deps {
 			if dep.If != "" {
-				cond, err := expr.ParseCondition(dep.If)
+				holds, err := expr.Holds(dep.If, values)
 				if err != nil {
 					return fmt.Errorf("condition of %s's dependency %s: %w", p.Name, dep.Target, err)
 				}
-				hold, err := cond.Eval(values)
-				if err != nil {
-					return fmt.Errorf("condition of %s's dependency %s: %w", p.Name, dep.Target, err)
-				}
-				if !expr.Truthy(hold) {
+				if !holds {
 					continue
 				}
 			}

@@ -1,10 +1,27 @@
 package jetcrate
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/jetcrate/jetcrate/internal/store"
 )
+
+// withStore opens the store for as long as do runs.
+func (a *app) withStore(ctx context.Context, do func(*store.Store) error) error {
+	d, err := findDirs()
+	if err != nil {
+		return err
+	}
+	st, err := a.openStore(ctx, d)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	return do(st)
+}
 
 func (a *app) storeCommand() *cobra.Command {
 	c := &cobra.Command{
@@ -16,41 +33,24 @@ func (a *app) storeCommand() *cobra.Command {
 		&cobra.Command{
 			Use: "ls", Short: "List the records and names in the store", Example: "  jetcrate store ls", Args: noArgs,
 			RunE: func(c *cobra.Command, _ []string) error {
-				d, err := findDirs()
-				if err != nil {
+				return a.withStore(c.Context(), func(st *store.Store) error {
+					tags, err := st.Tags(c.Context())
+					for _, t := range tags {
+						fmt.Fprintf(a.stdout, "%s:%s\n", st.Repository(), t)
+					}
 					return err
-				}
-				st, err := a.openStore(c.Context(), d)
-				if err != nil {
-					return err
-				}
-				defer st.Close()
-				tags, err := st.Tags(c.Context())
-				if err != nil {
-					return err
-				}
-				for _, t := range tags {
-					fmt.Fprintf(a.stdout, "%s:%s\n", st.Repository(), t)
-				}
-				return nil
+				})
 			},
 		},
 		&cobra.Command{
 			Use: "serve", Short: "Serve the embedded store until interrupted, so that docker can pull from it",
 			Example: "  jetcrate store serve", Args: noArgs,
 			RunE: func(c *cobra.Command, _ []string) error {
-				d, err := findDirs()
-				if err != nil {
-					return err
-				}
-				st, err := a.openStore(c.Context(), d)
-				if err != nil {
-					return err
-				}
-				defer st.Close()
-				fmt.Fprintf(a.stderr, "serving %s; Ctrl-C ends it\n", st.Repository())
-				<-c.Context().Done()
-				return nil
+				return a.withStore(c.Context(), func(st *store.Store) error {
+					fmt.Fprintf(a.stderr, "serving %s; Ctrl-C ends it\n", st.Repository())
+					<-c.Context().Done()
+					return nil
+				})
 			},
 		},
 	)
