@@ -2,8 +2,8 @@ package jetcrate
 
 import (
 	"context"
-	"fmt"
 	"io"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
@@ -19,7 +19,7 @@ func load(ctx context.Context, st *store.Store, c execute.CellResult, say func(s
 	if err != nil {
 		return err
 	}
-	tag, err := name.NewTag(c.Cell.Name + ":" + c.Cell.Tag)
+	tag, err := name.NewTag(c.Cell.Name + ":" + strings.TrimPrefix(c.Cell.Tag, c.Cell.Name+"-"))
 	if err != nil {
 		return err
 	}
@@ -39,6 +39,6 @@ func load(ctx context.Context, st *store.Store, c execute.CellResult, say func(s
 	if _, err := io.Copy(io.Discard, res); err != nil {
 		return err
 	}
-	say(fmt.Sprintf("loaded into Docker as %s:%s", c.Cell.Name, c.Cell.Tag))
+	say("loaded into Docker as " + c.Cell.Name + ":" + tag.TagStr())
 	return nil
 }
