@@ -87,7 +87,10 @@ func (b *builder) cell(r Request) (*Cell, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &walker{builder: b, res: res, arch: t.Arch, made: map[string]*made{}, gated: map[string][]string{}}
+	w := &walker{
+		builder: b, res: res, arch: t.Arch, made: map[string]*made{}, gated: map[string][]string{},
+		artifacts: map[string]*Node{}, links: map[string]*Node{},
+	}
 	c.Asked = res.Targets
 	if c.Name == "" {
 		c.Name = imageName(res)
@@ -117,6 +120,8 @@ type walker struct {
 	arch  string
 	made  map[string]*made    // by package
 	gated map[string][]string // tests of a package on its own closure
+
+	artifacts, links map[string]*Node // by package: they stand on its closure, wherever it is used
 }
 
 // made is what a package contributes, apart from what it stands on.
@@ -247,6 +252,9 @@ func (w *walker) artifact(name string) *Node {
 	if p.Package.Build == nil {
 		return nil
 	}
+	if n, ok := w.artifacts[name]; ok {
+		return n
+	}
 	x := &expander{cat: w.cat, values: solve.Values(w.res.Platform, p), list: &w.list}
 	steps := x.steps(p.Package.Build.Steps, p.Package.Doc, []any{"build", "steps"}, resolved{env: w.what(name).env}, nil, true, 0)
 	if len(steps) == 0 {
@@ -258,11 +266,15 @@ func (w *walker) artifact(name string) *Node {
 	n.Needs, n.Gates = []string{g.Key}, w.gatesOf(p.Depends)
 	w.render(n, steps, building, p.Package.Doc.Pos("build", "steps"))
 	n.Key = key(Artifact, artifactKey{n.Arch, n.texts(), n.archives(), n.Files, g.layers()})
-	return w.add(n)
+	w.artifacts[name] = w.add(n)
+	return w.artifacts[name]
 }
 
 // linked is the node of a package's linked layer.
 func (w *walker) linked(name string) *Node {
+	if n, ok := w.links[name]; ok {
+		return n
+	}
 	p := w.res.Packages[name]
 	g := w.ground(name, false)
 	n := w.node(Linked, name, p.Package.Doc.Pos("install"))
@@ -273,7 +285,8 @@ func (w *walker) linked(name string) *Node {
 	}
 	w.render(n, w.what(name).install, linking, p.Package.Doc.Pos("install", "steps"))
 	n.Key = key(Linked, linkedKey{n.Arch, n.texts(), n.Files, n.Artifact, g.layers(), n.archives()})
-	return w.add(n)
+	w.links[name] = w.add(n)
+	return w.links[name]
 }
 
 // stacked is the node of a package's layer on a parent.
