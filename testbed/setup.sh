@@ -33,7 +33,11 @@ if [ "$(uname -m)" != aarch64 ]; then
     fi
     if ! [ -e $formats/qemu-aarch64 ]; then
         say "registering QEMU for ARM64 programs"
-        cat /usr/lib/binfmt.d/qemu-aarch64.conf >$formats/register
+        if [ -e /usr/lib/binfmt.d/qemu-aarch64.conf ]; then
+            cat /usr/lib/binfmt.d/qemu-aarch64.conf >$formats/register
+        else
+            update-binfmts --enable qemu-aarch64
+        fi
     fi
 fi
 say "ready"

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -87,6 +88,9 @@ func (a *app) work(ctx context.Context, w *work, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := knownTest(p, w.onlyTest); err != nil {
+		return err
+	}
 	dirs, err := findDirs()
 	if err != nil {
 		return err
@@ -148,6 +152,21 @@ func (a *app) work(ctx context.Context, w *work, args []string) error {
 		}
 	}
 	return runErr
+}
+
+// knownTest refuses --test with a name that no test of the plan has.
+func knownTest(p *plan.Plan, name string) error {
+	var names []string
+	for _, n := range p.Nodes {
+		if n.Test != nil {
+			names = append(names, n.Test.Name)
+		}
+	}
+	if name == "" || slices.Contains(names, name) {
+		return nil
+	}
+	slices.Sort(names)
+	return usage{fmt.Errorf("--test %q: no such test; there are %s", name, strings.Join(slices.Compact(names), ", "))}
 }
 
 // results prints an image reference per cell, and why a cell has none.
