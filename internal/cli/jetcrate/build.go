@@ -32,7 +32,7 @@ type work struct {
 	verbose     bool
 	noTests     bool
 	onlyTest    string
-	load        bool
+	outputs
 }
 
 func (w *work) flags(c *cobra.Command, a *app) {
@@ -59,7 +59,7 @@ func (a *app) buildCommand() *cobra.Command {
 	w.flags(c, a)
 	c.Flags().StringVar(&w.name, "name", "", "name of the image")
 	c.Flags().BoolVar(&w.noTests, "no-tests", false, "make the image without testing it; it gets into no table")
-	c.Flags().BoolVar(&w.load, "load", false, "put the image into the running Docker daemon")
+	w.outputs.flags(c)
 	return c
 }
 
@@ -88,7 +88,7 @@ func (a *app) work(ctx context.Context, w *work, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := knownTest(p, w.onlyTest); err != nil {
+	if err := errors.Join(knownTest(p, w.onlyTest), w.outputs.check(len(p.Cells))); err != nil {
 		return err
 	}
 	dirs, err := findDirs()
@@ -144,14 +144,15 @@ func (a *app) work(ctx context.Context, w *work, args []string) error {
 	if err := a.results(st, p, res); err != nil {
 		return err
 	}
-	if runErr == nil && w.load {
-		for _, c := range res.Cells {
-			if err := load(ctx, st, c, func(s string) { fmt.Fprintln(a.stderr, s) }); err != nil {
-				return fmt.Errorf("loading %s into Docker: %w", c.Cell.Tag, err)
-			}
+	if runErr != nil {
+		return runErr
+	}
+	for _, c := range res.Cells {
+		if err := w.outputs.write(ctx, a, st, p, c); err != nil {
+			return err
 		}
 	}
-	return runErr
+	return nil
 }
 
 // knownTest refuses --test with a name that no test of the plan has.

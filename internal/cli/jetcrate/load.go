@@ -6,20 +6,21 @@ import (
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/moby/moby/client"
 
-	"github.com/jetcrate/jetcrate/internal/execute"
-	"github.com/jetcrate/jetcrate/internal/store"
+	"github.com/jetcrate/jetcrate/internal/plan"
 )
 
-// load puts an image into the running Docker daemon, named after its cell.
-func load(ctx context.Context, st *store.Store, c execute.CellResult, say func(string)) error {
-	img, err := st.ImageAt(ctx, c.Digest)
-	if err != nil {
-		return err
-	}
-	tag, err := name.NewTag(c.Cell.Name + ":" + strings.TrimPrefix(c.Cell.Tag, c.Cell.Name+"-"))
+// dockerTag names a cell's image as Docker users do: my-robot:r36.4.0-cu126-py310.
+func dockerTag(c *plan.Cell) (name.Tag, error) {
+	return name.NewTag(c.Name + ":" + strings.TrimPrefix(c.Tag, c.Name+"-"))
+}
+
+// load puts an image into the running Docker daemon.
+func load(ctx context.Context, img v1.Image, c *plan.Cell, say func(string)) error {
+	tag, err := dockerTag(c)
 	if err != nil {
 		return err
 	}
@@ -39,6 +40,6 @@ func load(ctx context.Context, st *store.Store, c execute.CellResult, say func(s
 	if _, err := io.Copy(io.Discard, res); err != nil {
 		return err
 	}
-	say("loaded into Docker as " + c.Cell.Name + ":" + tag.TagStr())
+	say("loaded into Docker as " + c.Name + ":" + tag.TagStr())
 	return nil
 }

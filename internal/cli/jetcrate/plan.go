@@ -38,9 +38,14 @@ func (a *app) planCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) json(v any) error {
+func (a *app) json(v any) error { return a.encode(v, "  ") }
+
+// compact prints JSON on one line.
+func (a *app) compact(v any) error { return a.encode(v, "") }
+
+func (a *app) encode(v any, indent string) error {
 	e := json.NewEncoder(a.stdout)
-	e.SetIndent("", "  ")
+	e.SetIndent("", indent)
 	e.SetEscapeHTML(false)
 	return e.Encode(v)
 }
