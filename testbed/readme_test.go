@@ -18,7 +18,7 @@ func TestFirstPackageOfTheREADME(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
 	require.NoError(t, err)
 	block := func(language string) []byte {
-		found := regexp.MustCompile("(?s)\n```" + language + "\n(.*?)```\n").FindAllSubmatch(readme, -1)
+		found := regexp.MustCompile("(?s)\n```"+language+"\n(.*?)```\n").FindAllSubmatch(readme, -1)
 		require.Len(t, found, 1, language)
 		return found[0][1]
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -29,7 +30,7 @@ func (o *outputs) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.BoolVar(&o.load, "load", false, "put the image into the running Docker daemon")
 	f.StringVar(&o.tarball, "tarball", "", "write the image to this file, in the form that docker load reads")
-	f.StringVar(&o.push, "push", "", "push the image to this reference, with Docker's credentials, and print it by digest")
+	f.StringVar(&o.push, "push", "", "push the image to this reference, with Docker's credentials or those of JETCRATE_PUSH_USER and JETCRATE_PUSH_TOKEN, and print it by digest")
 	f.StringVar(&o.artifacts, "artifacts", "", "write the artifacts (wheels, archives) of the image's packages to this folder")
 }
 
@@ -66,7 +67,7 @@ func (o *outputs) write(ctx context.Context, a *app, st *store.Store, p *plan.Pl
 		if err != nil {
 			return usage{fmt.Errorf("--push: %w", err)}
 		}
-		if err := remote.Write(ref, img, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain)); err != nil {
+		if err := remote.Write(ref, img, remote.WithContext(ctx), pushAuth()); err != nil {
 			return fmt.Errorf("pushing %s: %w", ref, err)
 		}
 		fmt.Fprintln(a.stdout, ref.Context().Name()+"@"+c.Digest)
@@ -75,6 +76,15 @@ func (o *outputs) write(ctx context.Context, a *app, st *store.Store, p *plan.Pl
 		return writeArtifacts(ctx, st, p, c.Cell, o.artifacts)
 	}
 	return nil
+}
+
+// pushAuth is JETCRATE_PUSH_USER and JETCRATE_PUSH_TOKEN, where they are set, and
+// Docker's credentials elsewhere.
+func pushAuth() remote.Option {
+	if token := os.Getenv("JETCRATE_PUSH_TOKEN"); token != "" {
+		return remote.WithAuth(&authn.Basic{Username: os.Getenv("JETCRATE_PUSH_USER"), Password: token})
+	}
+	return remote.WithAuthFromKeychain(authn.DefaultKeychain)
 }
 
 // writeArtifacts writes what the builds of an image's packages left, a folder
