@@ -1,5 +1,6 @@
 # make demo    sets this machine up and runs the main job: specs to tested images to `jet autotag`
 # make test    installs what the tests need and runs them all
+# make test-dagger  the Dagger module on a Dagger engine, where one is reachable
 # make lint    go vet and staticcheck
 # make bench   benchmarks, for benchstat
 # make build   bin/jetcrate, bin/jet and bin/buildkitd
@@ -11,7 +12,7 @@ export CGO_ENABLED = 0
 LDFLAGS = -s -w
 TEST_TIMEOUT ?= 60m
 
-.PHONY: build build-arm64 setup demo test lint bench generate clean
+.PHONY: build build-arm64 setup demo test test-dagger lint bench generate clean
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/jetcrate ./cmd/jet
@@ -32,6 +33,9 @@ lint:
 
 test: setup build build-arm64 lint
 	PATH="$(CURDIR)/bin:$$PATH" JETCRATE_REAL=1 $(GO) test -timeout $(TEST_TIMEOUT) ./...
+
+test-dagger: build
+	testbed/dagger.sh
 
 bench:
 	PATH="$(CURDIR)/bin:$$PATH" $(GO) test -run '^$$' -bench . -benchmem -count $${COUNT:-6} ./...

@@ -14,20 +14,19 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/jetcrate/jetcrate/ci/internal/dagger"
 	"github.com/jetcrate/jetcrate/internal/cli/jetcrate"
 )
 
-// Jetcrate is the module: a catalog, and where its work is kept.
+// Jetcrate is the module: a catalog, and the flags of all commands.
 type Jetcrate struct {
 	// +private
 	Catalog *dagger.Directory
 	// +private
-	Matrix []string
-	// +private
-	Store string
+	Flags []string
 }
 
 func New(
@@ -41,8 +40,12 @@ func New(
 	// Registry that keeps what was made: host/repository
 	// +optional
 	store string,
+	// Speak plain HTTP with the store
+	// +optional
+	insecure bool,
 ) *Jetcrate {
-	return &Jetcrate{Catalog: catalog, Matrix: matrix, Store: store}
+	flags := append(each("--matrix", matrix), flag("--store", store)...)
+	return &Jetcrate{Catalog: catalog, Flags: append(flags, fmt.Sprintf("--store-insecure=%t", insecure))}
 }
 
 // Build builds and tests the image of one target or of several in one image.
@@ -112,8 +115,7 @@ func (m *Jetcrate) Wheels(ctx context.Context, args struct {
 	Options []string
 }) (*dagger.Directory, error) {
 	s := selection{args.Package, args.L4t, args.Cuda, args.Python, args.Options}
-	_, _, err := m.run(ctx, append([]string{"build", "--engine", "dagger", "--artifacts", "artifacts"}, s.args()...)...)
-	if err != nil {
+	if _, _, err := m.run(ctx, append([]string{"build", "--engine", "dagger", "--artifacts", "artifacts"}, s.args()...)...); err != nil {
 		return nil, err
 	}
 	return dag.CurrentModule().Workdir("artifacts"), nil
@@ -146,7 +148,7 @@ func (m *Jetcrate) Push(ctx context.Context, args struct {
 		return "", err
 	}
 	s := selection{args.Package, args.L4t, args.Cuda, args.Python, args.Options}
-	out, _, err := m.run(ctx, append([]string{"build", "--engine", "dagger", "--push", args.Registry}, s.args()...)...)
+	out, err := m.out(ctx, append([]string{"build", "--engine", "dagger", "--push", args.Registry}, s.args()...)...)
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	return lines[len(lines)-1], err
 }
@@ -196,19 +198,17 @@ func (m *Jetcrate) Dockerfile(ctx context.Context, args struct {
 
 // Lint checks every spec of the catalog; it fails with all mistakes.
 func (m *Jetcrate) Lint(ctx context.Context) (string, error) {
-	out, _, err := m.run(ctx, "lint")
-	return out, err
+	return m.out(ctx, "lint")
 }
 
-// Cells gives the cells of the matrix, for strategy.matrix of a GitHub workflow.
-func (m *Jetcrate) Cells(
+// Matrix gives the cells of the matrix, for strategy.matrix of a GitHub workflow.
+func (m *Jetcrate) Matrix(
 	ctx context.Context,
 	// Only cells with these values: AXIS=VALUE, such as l4t=36.4.0
 	// +optional
 	filter []string,
 ) (string, error) {
-	out, _, err := m.run(ctx, append([]string{"matrix", "-o", "github"}, each("--filter", filter)...)...)
-	return out, err
+	return m.out(ctx, append([]string{"matrix", "-o", "github"}, each("--filter", filter)...)...)
 }
 
 // BuildAll builds and tests every cell of the matrix and gives the report.
@@ -269,8 +269,12 @@ func (m *Jetcrate) tarball(ctx context.Context, s selection, name string) (*dagg
 }
 
 func (m *Jetcrate) print(ctx context.Context, command, form string, s selection) (string, error) {
-	out, _, err := m.run(ctx, append([]string{command, "-o", form}, s.args()...)...)
-	return out, err
+	return m.out(ctx, append([]string{command, "-o", form}, s.args()...)...)
+}
+
+func (m *Jetcrate) out(ctx context.Context, args ...string) (string, error) {
+	stdout, _, err := m.run(ctx, args...)
+	return stdout, err
 }
 
 // run runs a command of jetcrate on the catalog. What it says of a mistake or a
@@ -287,9 +291,8 @@ func (m *Jetcrate) run(ctx context.Context, args ...string) (stdout, stderr stri
 	if err := os.Setenv("HOME", filepath.Join(work, "home")); err != nil {
 		return "", "", err
 	}
-	common := append([]string{"--catalog", catalog}, each("--matrix", m.Matrix)...)
 	var out, errs bytes.Buffer
-	if code := jetcrate.Main(append(append(common, flag("--store", m.Store)...), args...), nil, &out, &errs); code != 0 {
+	if code := jetcrate.Main(slices.Concat([]string{"--catalog", catalog}, m.Flags, args), nil, &out, &errs); code != 0 {
 		return out.String(), errs.String(), errors.New(strings.TrimSpace(errs.String()))
 	}
 	return out.String(), errs.String(), nil

@@ -15,6 +15,7 @@ import (
 
 	"github.com/jetcrate/jetcrate/internal/engine"
 	"github.com/jetcrate/jetcrate/internal/engine/buildkit"
+	"github.com/jetcrate/jetcrate/internal/engine/dagger"
 	"github.com/jetcrate/jetcrate/internal/execute"
 	"github.com/jetcrate/jetcrate/internal/plan"
 	"github.com/jetcrate/jetcrate/internal/report"
@@ -38,7 +39,7 @@ type work struct {
 func (w *work) flags(c *cobra.Command, a *app) {
 	w.selection.flags(c, a)
 	f := c.Flags()
-	f.StringVar(&w.engine, "engine", os.Getenv("JETCRATE_ENGINE"), "engine: an address (unix://, tcp://, docker-container://), private or docker (default: the first that works)")
+	f.StringVar(&w.engine, "engine", os.Getenv("JETCRATE_ENGINE"), "engine: an address of a BuildKit (unix://, tcp://, docker-container://), private, docker or dagger (default: the first BuildKit that works)")
 	f.BoolVar(&w.keep, "keep-engine", false, "leave a private buildkitd running for the next command")
 	f.IntVarP(&w.concurrency, "jobs", "j", 2, "nodes of the plan at work at once")
 	f.StringVar(&w.progress, "progress", "auto", "progress: auto, tty, plain or quiet")
@@ -114,11 +115,7 @@ func (a *app) work(ctx context.Context, w *work, args []string) error {
 		Concurrency: w.concurrency, CPUs: runtime.NumCPU(), Memory: freeMemory(),
 		Scratch: run.scratch, Logs: run.logs, Events: rep.Event, SkipTests: w.noTests, OnlyTest: w.onlyTest,
 		Engine: func(ctx context.Context) (engine.Engine, error) {
-			e, err := buildkit.Connect(ctx, buildkit.Options{
-				Address: w.engine, BuildkitHost: os.Getenv("BUILDKIT_HOST"), StateDir: filepath.Join(dirs.data, "buildkitd"),
-				Binary: besideProgram("buildkitd"), Keep: w.keep,
-				Progress: func(s string) { rep.Event(execute.Event{Kind: execute.Message, Text: s, Time: time.Now()}) },
-			})
+			e, err := w.connect(ctx, dirs, run, rep)
 			if err != nil {
 				return nil, err
 			}
@@ -153,6 +150,18 @@ func (a *app) work(ctx context.Context, w *work, args []string) error {
 		}
 	}
 	return nil
+}
+
+// connect gives the engine that the flags name.
+func (w *work) connect(ctx context.Context, dirs dirs, run runDirs, rep *report.Reporter) (engine.Engine, error) {
+	if w.engine == "dagger" {
+		return dagger.Connect(ctx, dagger.Options{Scratch: run.scratch, Log: filepath.Join(run.logs, "dagger.log")})
+	}
+	return buildkit.Connect(ctx, buildkit.Options{
+		Address: w.engine, BuildkitHost: os.Getenv("BUILDKIT_HOST"), StateDir: filepath.Join(dirs.data, "buildkitd"),
+		Binary: besideProgram("buildkitd"), Keep: w.keep,
+		Progress: func(s string) { rep.Event(execute.Event{Kind: execute.Message, Text: s, Time: time.Now()}) },
+	})
 }
 
 // knownTest refuses --test with a name that no test of the plan has.

@@ -55,5 +55,5 @@ func TestConformance(t *testing.T) {
 		require.NoError(t, e.Close())
 		t.Logf("closed in %v", time.Since(begin).Round(time.Millisecond))
 	})
-	enginetest.Run(t, func() engine.Engine { return e }, enginetest.Features{Executes: true})
+	enginetest.Run(t, func() engine.Engine { return e }, enginetest.Features{Executes: true, Steps: true, OutputAtOnce: true, ReadOnlyMounts: true})
 }

@@ -48,22 +48,23 @@ func stepError(err error, p *progress) *engine.StepError {
 	}
 	var exit *gatewaypb.ExitError
 	if errors.As(err, &exit) {
-		code, engineFault := startFailure(int(exit.ExitCode), out.Log)
+		code, engineFault := StartFailure(int(exit.ExitCode), out.Log)
 		if engineFault != nil {
 			return nil
 		}
 		out.Code = code
 		return out
 	}
-	if fault := faultOf(err.Error()); fault != "" {
+	if fault := FaultOf(err.Error()); fault != "" {
 		out.Fault = fault
 		return out
 	}
 	return nil
 }
 
-// faultOf is the part of a message that says what the recipe did wrong.
-func faultOf(message string) string {
+// FaultOf is the part of a message of BuildKit that says what the recipe did
+// wrong; "" where the message says nothing of the kind.
+func FaultOf(message string) string {
 	for _, re := range faults {
 		if found := re.FindStringSubmatch(message); found != nil {
 			m := found[len(found)-1] // the group, if there is one
@@ -91,11 +92,11 @@ func instruction(err error) string {
 // could not start the command; it then exits with 1, as many a command does.
 const runcFailed = "runc run failed: "
 
-// startFailure looks through an exit code: a command that wrote nothing but
+// StartFailure looks through an exit code: a command that wrote nothing but
 // runc's complaint never ran. If there is no such program, that is the
 // recipe's affair, and the code is what a shell would give; otherwise the
 // engine failed.
-func startFailure(code int, wrote string) (int, error) {
+func StartFailure(code int, wrote string) (int, error) {
 	complaint, ok := strings.CutPrefix(strings.TrimSpace(wrote), runcFailed)
 	switch {
 	case code != 1 || !ok || strings.Contains(complaint, "\n"):

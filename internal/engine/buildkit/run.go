@@ -120,7 +120,7 @@ func (d *daemon) run(call, ctx context.Context, r engine.Run, started chan struc
 		if *exit, err = execute(call, ctx, ctr, startRequest(r, cfg, wrote)); err != nil {
 			return nil, err
 		}
-		if exit.Code, err = startFailure(exit.Code, wrote.String()); err != nil {
+		if exit.Code, err = StartFailure(exit.Code, wrote.String()); err != nil {
 			return nil, fmt.Errorf("starting the command: %w", err)
 		}
 		return gateway.NewResult(), nil

@@ -158,7 +158,7 @@ func TestFaults(t *testing.T) {
 		{"write /var/lib/x: no space left on device", ""},
 	}
 	for _, tt := range tests {
-		require.Equal(t, tt.want, faultOf(tt.message), tt.message)
+		require.Equal(t, tt.want, FaultOf(tt.message), tt.message)
 	}
 }
 
@@ -178,7 +178,7 @@ func TestStartFailure(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			code, err := startFailure(tt.code, tt.wrote)
+			code, err := StartFailure(tt.code, tt.wrote)
 			require.Equal(t, tt.want, code)
 			if tt.engine == "" {
 				require.NoError(t, err)

@@ -161,20 +161,24 @@ func missingFile(t *testing.T, s *suite) {
 		_, err := s.e.Build(t.Context(), b)
 		var step *engine.StepError
 		require.ErrorAs(t, err, &step)
-		require.Contains(t, step.Step, "COPY pkg/absent")
+		if s.can.Steps {
+			require.Contains(t, step.Step, "COPY pkg/absent")
+		}
 		require.Contains(t, step.Fault, "/pkg/absent")
 	}
 }
 
 func secret(t *testing.T, s *suite) {
-	b := s.build("FROM chain\nUSER 0\nRUN --mount=type=secret,id=token cat /run/secrets/token && echo done > /done\n")
+	b := s.build("FROM chain\nUSER 0\nRUN --mount=type=secret,id=token,required=true cat /run/secrets/token && echo done > /done\n")
 	b.Secrets = map[string][]byte{"token": []byte("hunter2")}
 	b.Output.Layout = t.TempDir()
 	var log bytes.Buffer
 	b.Events = func(e engine.Event) { log.Write(e.Data) }
 	res, err := s.e.Build(t.Context(), b)
 	require.NoError(t, err)
-	require.Contains(t, log.String(), "hunter2", "the step could read it")
+	if s.can.Steps {
+		require.Contains(t, log.String(), "hunter2", "the step could read it")
+	}
 	m, _ := readImage(t, res.Digest, b.Output.Layout)
 	for _, l := range m.Layers {
 		for name, text := range untar(t, readBlob(t, l.Digest.String(), b.Output.Layout)) {
@@ -214,6 +218,9 @@ func failingStep(t *testing.T, s *suite) {
 	require.ErrorAs(t, err, &step)
 	require.Equal(t, 7, step.Code)
 	require.Empty(t, step.Fault)
+	if !s.can.Steps {
+		return
+	}
 	require.Contains(t, step.Step, "RUN <<END")
 	require.True(t, strings.HasSuffix(step.Log, "last words"), step.Log)
 	require.NotContains(t, step.Log, "line 3\n", "only the end of it")
@@ -282,6 +289,9 @@ func cancelledBuild(t *testing.T, s *suite) {
 		if e.Kind == engine.Log {
 			cancel()
 		}
+	}
+	if !s.can.Steps {
+		time.AfterFunc(2*time.Second, cancel)
 	}
 	begin := time.Now()
 	_, err := s.e.Build(ctx, b)

@@ -31,7 +31,10 @@ import (
 
 // Features says what an engine can do.
 type Features struct {
-	Executes bool // it runs the commands of recipes and of Run
+	Executes       bool // it runs the commands of recipes and of Run
+	Steps          bool // it tells the steps of a build and their output as they come
+	OutputAtOnce   bool // it passes on the output of a command as it comes
+	ReadOnlyMounts bool // a command cannot write to a mount
 }
 
 // Platform is what the suite builds for.
@@ -40,7 +43,7 @@ const Platform = "linux/arm64"
 // Run checks an engine. open is called once; the suite does not close it.
 func Run(t *testing.T, open func() engine.Engine, f Features) {
 	e := open()
-	s := &suite{e: e, base: Base(t, f.Executes)}
+	s := &suite{e: e, base: Base(t, f.Executes), can: f}
 	real := func(name string, test func(*testing.T, *suite)) {
 		t.Run(name, func(t *testing.T) {
 			if !f.Executes {
@@ -64,7 +67,12 @@ func Run(t *testing.T, open func() engine.Engine, f Features) {
 	real("arguments", arguments)
 	real("failing step", failingStep)
 	real("cached", cached)
-	real("events", events)
+	t.Run("events", func(t *testing.T) {
+		if !f.Steps {
+			t.Skip("this engine tells no steps")
+		}
+		events(t, s)
+	})
 	real("cancelled build", cancelledBuild)
 	real("run", run)
 	real("exit codes", exitCodes)
@@ -78,6 +86,7 @@ func Run(t *testing.T, open func() engine.Engine, f Features) {
 type suite struct {
 	e    engine.Engine
 	base engine.Image
+	can  Features
 }
 
 // build asks for an image on the base.

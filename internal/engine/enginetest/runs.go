@@ -113,8 +113,10 @@ func mount(t *testing.T, s *suite) {
 		exit, err := s.e.Run(t.Context(), r)
 		require.NoError(t, err)
 		require.Equal(t, text+"b", out.String())
-		require.NotZero(t, exit.Code, "a mount is read-only")
-		require.NotEmpty(t, errs.String())
+		if s.can.ReadOnlyMounts {
+			require.NotZero(t, exit.Code, "a mount is read-only")
+			require.NotEmpty(t, errs.String())
+		}
 	}
 	require.NoFileExists(t, filepath.Join(a, "new"))
 }
@@ -149,7 +151,9 @@ func timeout(t *testing.T, s *suite) {
 	require.NoError(t, err)
 	require.True(t, exit.TimedOut)
 	require.NotZero(t, exit.Code)
-	require.Equal(t, "begun\n", out.String())
+	if s.can.OutputAtOnce {
+		require.Equal(t, "begun\n", out.String())
+	}
 	require.Less(t, time.Since(begin), 15*time.Second)
 }
 
@@ -158,6 +162,9 @@ func cancelledRun(t *testing.T, s *suite) {
 	why := errors.New("the user left")
 	r, _, _ := s.run("echo begun; sleep 60")
 	r.Stdout = &notify{call: func() { cancel(why) }}
+	if !s.can.OutputAtOnce {
+		time.AfterFunc(2*time.Second, func() { cancel(why) })
+	}
 	begin := time.Now()
 	_, err := s.e.Run(ctx, r)
 	require.ErrorIs(t, err, why)

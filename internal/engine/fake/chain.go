@@ -6,9 +6,6 @@ import (
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/layout"
-	"github.com/google/go-containerregistry/pkg/v1/partial"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 
@@ -116,55 +113,4 @@ func setEnv(cfg *v1.Config, key, value string) {
 		}
 	}
 	cfg.Env = append(cfg.Env, key+"="+value)
-}
-
-// readImage reads an image by its digest; the layout's index need not name it.
-func readImage(img engine.Image) (v1.Image, error) {
-	h, err := v1.NewHash(img.Digest)
-	if err != nil {
-		return nil, fmt.Errorf("image %q: %w", img.Digest, err)
-	}
-	l := layout.Path(img.Layout)
-	raw, err := l.Bytes(h)
-	if err != nil {
-		return nil, fmt.Errorf("reading manifest %s: %w", img.Digest, err)
-	}
-	return partial.CompressedToImage(&stored{layout: l, raw: raw})
-}
-
-// stored is an image whose blobs lie in a layout folder.
-type stored struct {
-	layout layout.Path
-	raw    []byte
-}
-
-func (s *stored) RawManifest() ([]byte, error) { return s.raw, nil }
-
-func (s *stored) MediaType() (types.MediaType, error) {
-	m, err := v1.ParseManifest(bytes.NewReader(s.raw))
-	if err != nil {
-		return "", err
-	}
-	return m.MediaType, nil
-}
-
-func (s *stored) RawConfigFile() ([]byte, error) {
-	m, err := v1.ParseManifest(bytes.NewReader(s.raw))
-	if err != nil {
-		return nil, err
-	}
-	return s.layout.Bytes(m.Config.Digest)
-}
-
-func (s *stored) LayerByDigest(h v1.Hash) (partial.CompressedLayer, error) {
-	m, err := v1.ParseManifest(bytes.NewReader(s.raw))
-	if err != nil {
-		return nil, err
-	}
-	for _, d := range m.Layers {
-		if d.Digest == h {
-			return &blob{layout: s.layout, desc: d}, nil
-		}
-	}
-	return nil, fmt.Errorf("blob %s is no layer of the image", h)
 }

@@ -90,7 +90,7 @@ func (e *Engine) Build(ctx context.Context, b engine.Build) (engine.Result, erro
 }
 
 func (e *Engine) Run(ctx context.Context, r engine.Run) (engine.Exit, error) {
-	if _, err := readImage(r.Image); err != nil {
+	if _, err := engine.OpenImage(r.Image); err != nil {
 		return engine.Exit{}, fmt.Errorf("running %s: %w", r.Name, err)
 	}
 	if err := e.pass(ctx, r.Name); err != nil {
@@ -156,7 +156,7 @@ func (e *Engine) writeFolder(b engine.Build, c chain) error {
 func writeImage(b engine.Build, c chain) (engine.Result, error) {
 	base := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
 	if c.base != nil {
-		img, err := readImage(*c.base)
+		img, err := engine.OpenImage(*c.base)
 		if err != nil {
 			return engine.Result{}, err
 		}

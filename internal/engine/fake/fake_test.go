@@ -48,7 +48,7 @@ func TestImageStandsOnTheBaseOfItsChain(t *testing.T) {
 	_, again := build(t, e, "second", map[string]engine.Image{"base": base})
 	require.Equal(t, res, again, "the same request gives the same bytes")
 
-	img, err := readImage(second)
+	img, err := engine.OpenImage(second)
 	require.NoError(t, err)
 	layers, err := img.Layers()
 	require.NoError(t, err)
