@@ -214,11 +214,11 @@ func (m *Jetcrate) Matrix(
 // BuildAll builds and tests every cell of the matrix and gives the report.
 func (m *Jetcrate) BuildAll(
 	ctx context.Context,
-	// L4T release or line, for a part of the matrix
+	// Only cells with these values: AXIS=VALUE, such as l4t=36.4.0
 	// +optional
-	l4t string,
+	filter []string,
 ) (string, error) {
-	_, report, err := m.run(ctx, append([]string{"build", "--all", "--engine", "dagger"}, flag("--l4t", l4t)...)...)
+	_, report, err := m.run(ctx, append([]string{"build", "--all", "--engine", "dagger"}, each("--filter", filter)...)...)
 	return report, err
 }
 

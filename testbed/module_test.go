@@ -83,7 +83,7 @@ func TestDaggerModuleFunctions(t *testing.T) {
 	const selection = "package l4t cuda python options"
 	require.Equal(t, []string{
 		"Build(" + selection + " name)",
-		"BuildAll(l4t)",
+		"BuildAll(filter)",
 		"Dockerfile(" + selection + ")",
 		"Explain(" + selection + ")",
 		"ImageTarball(" + selection + " name)",

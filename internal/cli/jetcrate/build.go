@@ -38,6 +38,7 @@ type work struct {
 
 func (w *work) flags(c *cobra.Command, a *app) {
 	w.selection.flags(c, a)
+	w.selection.allFlags(c)
 	f := c.Flags()
 	f.StringVar(&w.engine, "engine", os.Getenv("JETCRATE_ENGINE"), "engine: an address of a BuildKit (unix://, tcp://, docker-container://), private, docker or dagger (default: the first BuildKit that works)")
 	f.BoolVar(&w.keep, "keep-engine", false, "leave a private buildkitd running for the next command")
@@ -45,7 +46,6 @@ func (w *work) flags(c *cobra.Command, a *app) {
 	f.StringVar(&w.progress, "progress", "auto", "progress: auto, tty, plain or quiet")
 	f.BoolVarP(&w.verbose, "verbose", "v", false, "show the output of all steps as it comes (plain progress)")
 	f.StringArrayVar(&w.secrets, "secret", nil, "secret for steps that name it: id=NAME,src=FILE or id=NAME,env=VARIABLE")
-	f.BoolVar(&w.all, "all", false, "every cell of the matrix")
 }
 
 func (a *app) buildCommand() *cobra.Command {
@@ -54,7 +54,7 @@ func (a *app) buildCommand() *cobra.Command {
 		Use: "build TARGET... | --all", Short: "Build and test the image of a target; several targets make one image",
 		Example: `  jetcrate build pytorch --l4t r36.4
   jetcrate build --name my-robot opencv ros2:humble --l4t r36.4 --load
-  jetcrate build --all`,
+  jetcrate build --all --filter l4t=36.4.0`,
 		RunE: func(c *cobra.Command, args []string) error { return a.work(c.Context(), &w, args) },
 	}
 	w.flags(c, a)

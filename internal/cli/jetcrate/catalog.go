@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/jetcrate/jetcrate/internal/diag"
-	"github.com/jetcrate/jetcrate/internal/matrix"
 	"github.com/jetcrate/jetcrate/internal/plan"
 	"github.com/jetcrate/jetcrate/internal/solve"
 	"github.com/jetcrate/jetcrate/internal/spec"
@@ -69,6 +68,7 @@ type selection struct {
 	l4t, flavour, cuda, python string
 	name                       string
 	all                        bool
+	filter                     cellFilter
 }
 
 func (s *selection) flags(c *cobra.Command, a *app) {
@@ -97,6 +97,12 @@ func (s *selection) flags(c *cobra.Command, a *app) {
 	}
 }
 
+// allFlags are those of commands that take every cell.
+func (s *selection) allFlags(c *cobra.Command) {
+	c.Flags().BoolVar(&s.all, "all", false, "every cell of the matrix")
+	s.filter.flag(c)
+}
+
 // requests turns arguments and flags into cells.
 func (s *selection) requests(cat *spec.Catalog, args []string) ([]plan.Request, error) {
 	pins, err := s.environment(cat)
@@ -108,6 +114,9 @@ func (s *selection) requests(cat *spec.Catalog, args []string) ([]plan.Request, 
 			return nil, usage{errors.New("--all plans the whole matrix: it takes no targets and no --name")}
 		}
 		return s.cells(cat, pins)
+	}
+	if len(s.filter) > 0 {
+		return nil, usage{errors.New("--filter chooses among the cells of --all")}
 	}
 	if len(args) == 0 {
 		return nil, usage{errors.New("name a target, such as pytorch; several make one image")}
@@ -133,20 +142,19 @@ func (s *selection) requests(cat *spec.Catalog, args []string) ([]plan.Request, 
 
 // cells lists the cells of the matrix, narrowed by the flags.
 func (s *selection) cells(cat *spec.Catalog, pins map[string]string) ([]plan.Request, error) {
-	cells, list := matrix.Cells(cat.Matrix)
-	if err := list.Err(); err != nil {
+	cells, err := s.filter.cells(cat)
+	if err != nil {
 		return nil, err
 	}
 	var only solve.Platform
 	if s.l4t != "" {
-		var err error
 		if only, err = solve.Find(cat.Matrix, solve.Choice{L4T: s.l4t, Flavour: s.flavour}); err != nil {
 			return nil, err
 		}
 	}
 	var out []plan.Request
 	for _, c := range cells {
-		if s.l4t != "" && c.L4T != only.L4T {
+		if s.l4t != "" && c.L4T != only.L4T || s.flavour != "" && c.Flavour != s.flavour {
 			continue
 		}
 		p, err := solve.Find(cat.Matrix, solve.Choice{L4T: c.L4T, Flavour: c.Flavour, CUDA: c.CUDA, Python: c.Python})

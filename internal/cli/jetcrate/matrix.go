@@ -2,15 +2,19 @@ package jetcrate
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/jetcrate/jetcrate/internal/matrix"
+	"github.com/jetcrate/jetcrate/internal/solve"
+	"github.com/jetcrate/jetcrate/internal/spec"
 )
 
 func (a *app) matrixCommand() *cobra.Command {
-	var filter []string
+	var filter cellFilter
 	c := &cobra.Command{
 		Use: "matrix", Short: "List the cells of the matrix", Args: noArgs,
 		Example: "  jetcrate matrix\n  jetcrate matrix --filter l4t=36.4.0 -o github >> \"$GITHUB_OUTPUT\"",
@@ -24,21 +28,13 @@ strategy.matrix of a GitHub workflow takes by fromJSON.`,
 			if err != nil {
 				return err
 			}
-			cells, list := matrix.Cells(cat.Matrix)
-			if err := list.Err(); err != nil {
-				return err
-			}
-			keep, err := filters(filter)
+			cells, err := filter.cells(cat)
 			if err != nil {
 				return err
 			}
 			rows := []map[string]string{}
 			for _, c := range cells {
-				row := map[string]string{"l4t": c.L4T, "flavour": c.Flavour, "package": c.Package, "cuda": c.CUDA, "python": c.Python}
-				if !matches(row, keep) {
-					continue
-				}
-				rows = append(rows, row)
+				rows = append(rows, row(c))
 				if a.output == "text" {
 					fmt.Fprintln(a.stdout, c.ID())
 				}
@@ -52,28 +48,53 @@ strategy.matrix of a GitHub workflow takes by fromJSON.`,
 			return nil
 		},
 	}
-	c.Flags().StringArrayVar(&filter, "filter", nil, "only cells with this value: AXIS=VALUE, such as l4t=36.4.0 or package=pytorch")
+	filter.flag(c)
 	return c
 }
 
-func filters(words []string) (map[string]string, error) {
-	axes := []string{"cuda", "flavour", "l4t", "package", "python"}
-	out := map[string]string{}
-	for _, w := range words {
-		k, v, ok := strings.Cut(w, "=")
-		if !ok || !strings.Contains(" "+strings.Join(axes, " ")+" ", " "+k+" ") {
-			return nil, usage{fmt.Errorf("--filter %q is not AXIS=VALUE; axes: %s", w, strings.Join(axes, ", "))}
-		}
-		out[k] = v
-	}
-	return out, nil
+// cellFilter is --filter: axes and the values that cells must have.
+type cellFilter []string
+
+func (f *cellFilter) flag(c *cobra.Command) {
+	c.Flags().StringArrayVar((*[]string)(f), "filter", nil, "only cells of the matrix with this value: AXIS=VALUE, such as l4t=36.4.0 or package=pytorch")
 }
 
-func matches(row, keep map[string]string) bool {
-	for k, v := range keep {
-		if row[k] != v {
-			return false
-		}
+// row is a cell by axis.
+func row(c matrix.Cell) map[string]string {
+	return map[string]string{"l4t": c.L4T, "flavour": c.Flavour, "package": c.Package, "cuda": c.CUDA, "python": c.Python}
+}
+
+// cells are the cells of the matrix that pass. A filter that none passes is a
+// mistake: it names a value that does not exist.
+func (f cellFilter) cells(cat *spec.Catalog) ([]matrix.Cell, error) {
+	cells, list := matrix.Cells(cat.Matrix)
+	if err := list.Err(); err != nil {
+		return nil, err
 	}
-	return true
+	for _, word := range f {
+		axis, value, ok := strings.Cut(word, "=")
+		axes := slices.Sorted(maps.Keys(row(matrix.Cell{})))
+		if !ok || !slices.Contains(axes, axis) {
+			return nil, usage{fmt.Errorf("--filter %q is not AXIS=VALUE; axes: %s", word, strings.Join(axes, ", "))}
+		}
+		if axis == "l4t" { // a line of releases is its newest
+			if p, err := solve.Find(cat.Matrix, solve.Choice{L4T: value}); err == nil {
+				value = p.L4T
+			}
+		}
+		var keep []matrix.Cell
+		there := map[string]bool{}
+		for _, c := range cells {
+			v := row(c)[axis]
+			there[v] = true
+			if v == value {
+				keep = append(keep, c)
+			}
+		}
+		if len(keep) == 0 {
+			return nil, usage{fmt.Errorf("--filter %s: no cell has that; %s is one of %s", word, axis, strings.Join(slices.Sorted(maps.Keys(there)), ", "))}
+		}
+		cells = keep
+	}
+	return cells, nil
 }

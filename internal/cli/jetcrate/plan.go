@@ -33,7 +33,7 @@ func (a *app) planCommand() *cobra.Command {
 		},
 	}
 	s.flags(c, a)
-	c.Flags().BoolVar(&s.all, "all", false, "every cell of the matrix")
+	s.allFlags(c)
 	c.Flags().StringVar(&s.name, "name", "", "name of the image")
 	return c
 }
