@@ -11,7 +11,7 @@ import (
 )
 
 // serveRegistry serves an empty registry on loopback and returns its host.
-func serveRegistry(t *testing.T) string {
+func serveRegistry(t testing.TB) string {
 	t.Helper()
 	s := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	t.Cleanup(s.Close)

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 
 // real skips where the main job cannot run, and gives the environment in which
 // it can. `make test` sets JETCRATE_REAL, and there nothing is skipped.
-func real(t *testing.T) map[string]string {
+func real(t testing.TB) map[string]string {
 	t.Helper()
 	var lacks []string
 	if os.Geteuid() != 0 {

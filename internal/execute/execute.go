@@ -123,6 +123,7 @@ type run struct {
 	states map[string]*state       // of every node that is looked at
 	order  []*state                // as in the plan
 	slots  chan struct{}
+	configs
 
 	engineOnce sync.Once
 	eng        engine.Engine

@@ -6,6 +6,7 @@ import (
 	"log"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 
@@ -35,6 +36,7 @@ type lab struct {
 	store  *store.Store
 	engine *fake.Engine
 	calls  engine.Calls
+	mu     sync.Mutex // of events
 	events []execute.Event
 
 	secrets   map[string][]byte
@@ -121,7 +123,11 @@ func (l *lab) runIn(ctx context.Context, targets ...string) (*execute.Result, er
 	o := execute.Options{
 		Plan: p, Cells: p.Possible(), Catalog: l.catalog(), Files: l.files, Store: l.store, Secrets: l.secrets,
 		Scratch: l.t.TempDir(), Logs: l.t.TempDir(), Concurrency: 1,
-		Events: func(e execute.Event) { l.events = append(l.events, e) },
+		Events: func(e execute.Event) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.events = append(l.events, e)
+		},
 		Engine: func(context.Context) (engine.Engine, error) {
 			l.connected++
 			if l.stopped {

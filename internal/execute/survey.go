@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"sort"
 	"strings"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/jetcrate/jetcrate/internal/diag"
 	"github.com/jetcrate/jetcrate/internal/plan"
@@ -37,12 +39,16 @@ func (r *run) survey(ctx context.Context) error {
 			}
 		}
 	}
+	var tests []*state
 	for _, n := range r.Plan.Nodes {
 		if s := r.states[n.Key]; s != nil {
 			r.order = append(r.order, s)
+			if n.Kind == plan.Test {
+				tests = append(tests, s)
+			}
 		}
 	}
-	return nil
+	return r.surveyTests(ctx, tests)
 }
 
 // want looks a node up, and what it needs when the store does not have it.
@@ -54,10 +60,7 @@ func (r *run) want(ctx context.Context, k string) error {
 	s := &state{node: n, done: make(chan struct{})}
 	r.states[k] = s
 	if n.Kind == plan.Test {
-		if err := r.want(ctx, n.Test.Image); err != nil {
-			return err
-		}
-		return r.surveyTest(ctx, s)
+		return r.want(ctx, n.Test.Image)
 	}
 	if rec, ok := r.known[name(n)]; ok {
 		if rec.Digest == "" { // a registry's listing does not tell it
@@ -124,31 +127,35 @@ func startsWith(upper, lower *v1.Manifest) bool {
 	return true
 }
 
-// surveyTest looks for evidence. It has to be looked for again once an image is
-// made, because a test's key is made of the image's content.
-func (r *run) surveyTest(ctx context.Context, s *state) error {
-	img := r.states[s.node.Test.Image]
-	if img.todo {
-		s.todo = true
-		return nil
+// surveyTests looks for evidence. It has to be looked for again once an image
+// is made, because a test's key is made of the image's content.
+func (r *run) surveyTests(ctx context.Context, tests []*state) error {
+	all, ctx := errgroup.WithContext(ctx)
+	all.SetLimit(8)
+	for _, s := range tests {
+		img := r.states[s.node.Test.Image]
+		if img.todo {
+			s.todo = true
+			continue
+		}
+		all.Go(func() error {
+			found, err := r.evidence(ctx, s, img.record)
+			s.todo = !found
+			return err
+		})
 	}
-	found, err := r.evidence(ctx, s, img.record)
-	if err != nil {
-		return err
-	}
-	s.todo = !found
-	return nil
+	return all.Wait()
 }
 
 // evidence fills the result of a test from what is recorded for it on an image
 // of this content. What failed, or was skipped and need not be now, does not
 // count.
 func (r *run) evidence(ctx context.Context, s *state, rec store.Record) (bool, error) {
-	img, err := r.Store.ImageAt(ctx, rec.Digest)
+	cfg, err := r.configOf(ctx, r.Store, rec.Digest)
 	if err != nil {
 		return false, err
 	}
-	key, err := EvidenceKey(s.node.Test.Content, img)
+	key, err := EvidenceKey(s.node.Test.Content, cfg)
 	if err != nil {
 		return false, err
 	}
@@ -164,6 +171,36 @@ func (r *run) evidence(ctx context.Context, s *state, rec store.Record) (bool, e
 		s.result.Status, s.result.Reason = Skipped, e.Reason
 	}
 	return true, nil
+}
+
+// configs are the configs of images by digest: many tests run on one image.
+type configs struct {
+	mu       sync.Mutex
+	byDigest map[string]func() (*v1.ConfigFile, error)
+}
+
+func (c *configs) configOf(ctx context.Context, st *store.Store, digest string) (*v1.ConfigFile, error) {
+	c.mu.Lock()
+	read := c.byDigest[digest]
+	if read == nil {
+		read = sync.OnceValues(func() (*v1.ConfigFile, error) {
+			img, err := st.ImageAt(ctx, digest)
+			if err != nil {
+				return nil, err
+			}
+			cfg, err := img.ConfigFile()
+			if err != nil {
+				return nil, fmt.Errorf("reading the config of image %s: %w", digest, err)
+			}
+			return cfg, nil
+		})
+		if c.byDigest == nil {
+			c.byDigest = map[string]func() (*v1.ConfigFile, error){}
+		}
+		c.byDigest[digest] = read
+	}
+	c.mu.Unlock()
+	return read()
 }
 
 // name is a node's tag in the store.

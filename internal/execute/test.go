@@ -25,11 +25,11 @@ func (r *run) test(ctx context.Context, s *state, dir string, log *nodeLog) erro
 	if err != nil {
 		return err
 	}
-	img, err := r.Store.ImageAt(ctx, rec.Digest)
+	cfg, err := r.configOf(ctx, r.Store, rec.Digest)
 	if err != nil {
 		return err
 	}
-	key, err := EvidenceKey(t.Content, img)
+	key, err := EvidenceKey(t.Content, cfg)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/jetcrate/jetcrate/internal/diag"
 	"github.com/jetcrate/jetcrate/internal/version"
 )
@@ -81,13 +83,17 @@ type loader struct {
 // schemas are the compiled schemas of Kinds.
 type schemas struct{ packages, matrix, steps, lock *schema }
 
+// compile compiles them at once: it is most of what a small command does.
 func compile() (s schemas, err error) {
+	var all errgroup.Group
 	for kind, to := range map[string]**schema{"package": &s.packages, "matrix": &s.matrix, "steps": &s.steps, "lock": &s.lock} {
-		if *to, err = newSchema(kind); err != nil {
-			return s, err
-		}
+		all.Go(func() (err error) {
+			*to, err = newSchema(kind)
+			return err
+		})
 	}
-	return s, nil
+	err = all.Wait()
+	return s, err
 }
 
 func (l *loader) loadPackages() {
@@ -242,6 +248,9 @@ func (l *loader) merge(doc *Document, m Matrix) {
 		if !replaced {
 			l.cat.Matrix.Platforms = append(l.cat.Matrix.Platforms, p)
 		}
+	}
+	if len(m.Modules) > 0 {
+		l.cat.Matrix.Modules = m.Modules
 	}
 	if _, node := childOf(doc.Root, "strategy"); node != nil {
 		m.Strategy.Pos = within{doc, []any{"strategy"}}

@@ -21,6 +21,9 @@ type Package struct {
 	Dockerfile string   `yaml:"dockerfile" json:"dockerfile,omitempty" jsonschema:"description=A Dockerfile of the package in place of install.steps"`
 	Tests      []Test   `yaml:"tests" json:"tests,omitempty" jsonschema:"description=Checks that run in a container of the finished image"`
 	Storage    *Storage `yaml:"storage" json:"storage,omitempty" jsonschema:"description=Disk that the package needs on a device"`
+	// Accelerators are those that the package can use; no part of a key.
+	Accelerators []string `yaml:"accelerators" json:"accelerators,omitempty" jsonschema:"enum=gpu,enum=dla,enum=pva,enum=ofa,enum=vic,enum=nvenc,enum=nvdec,description=Accelerators of a module that it can use"`
+	Docs         string   `yaml:"docs" json:"docs,omitempty" jsonschema:"pattern=^https?://,description=Where its documentation is"`
 
 	Doc *Document `yaml:"-" json:"-"` // where it was read from
 }
@@ -160,7 +163,17 @@ type Storage struct {
 // Matrix is matrix.yaml: the platforms, and the cells worth building.
 type Matrix struct {
 	Platforms []Platform `yaml:"platforms" json:"platforms" jsonschema:"minItems=1"`
+	Modules   []Module   `yaml:"modules" json:"modules,omitempty" jsonschema:"description=Modules and developer kits with their accelerators"`
 	Strategy  Strategy   `yaml:"strategy" json:"strategy,omitempty" jsonschema:"description=The cells worth building"`
+}
+
+// Module is one kind of device. What is neither in Has nor in Lacks is unknown.
+type Module struct {
+	Name   string   `yaml:"name" json:"name" jsonschema:"minLength=1"`
+	Source string   `yaml:"source" json:"source" jsonschema:"minLength=1,description=Where the facts of this record come from"`
+	GPU    string   `yaml:"gpu" json:"gpu" jsonschema:"description=SM architecture: sm_87"`
+	Has    []string `yaml:"has" json:"has,omitempty" jsonschema:"enum=gpu,enum=dla,enum=pva,enum=ofa,enum=vic,enum=nvenc,enum=nvdec"`
+	Lacks  []string `yaml:"lacks" json:"lacks,omitempty" jsonschema:"enum=gpu,enum=dla,enum=pva,enum=ofa,enum=vic,enum=nvenc,enum=nvdec"`
 }
 
 // Platform is one L4T release with one flavour.
@@ -189,6 +202,7 @@ type OS struct {
 
 // Stack is one CUDA with its cuDNN and TensorRT: one record, never three lists.
 type Stack struct {
+	Source   string `yaml:"source" json:"source,omitempty" jsonschema:"description=Where the stack comes from; none means the source of the platform"`
 	Version  string `yaml:"version" json:"version"`
 	CuDNN    string `yaml:"cudnn" json:"cudnn,omitempty"`
 	TensorRT string `yaml:"tensorrt" json:"tensorrt,omitempty"`

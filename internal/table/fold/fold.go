@@ -58,9 +58,13 @@ func fold(ctx context.Context, p *plan.Plan, c *plan.Cell, s *store.Store, known
 	for _, l := range m.Layers {
 		row.Image.Size += l.Size
 	}
+	cfg, err := img.ConfigFile()
+	if err != nil {
+		return row, fmt.Errorf("reading the config of %s: %w", c.Tag, err)
+	}
 	for _, k := range c.Tests {
 		n := p.Node(k)
-		key, err := execute.EvidenceKey(n.Test.Content, img)
+		key, err := execute.EvidenceKey(n.Test.Content, cfg)
 		if err != nil {
 			return row, err
 		}

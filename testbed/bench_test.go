@@ -1,0 +1,163 @@
+package testbed_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/jetcrate/jetcrate/internal/engine/buildkit"
+)
+
+// tower writes a catalog whose target t20 is a chain of n stacked layers on the
+// testbed's base, each a small command; nonce makes them new.
+func tower(t testing.TB, n int, nonce string) string {
+	t.Helper()
+	dir := t.TempDir()
+	write := func(name, text string) {
+		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
+	}
+	matrix, err := os.ReadFile("testdata/small/matrix.yaml")
+	require.NoError(t, err)
+	write("matrix.yaml", string(matrix))
+	for i := 1; i <= n; i++ {
+		depends := ""
+		if i > 1 {
+			depends = fmt.Sprintf("depends: [t%d]\n", i-1)
+		}
+		write(fmt.Sprintf("packages/tower/t%d/package.yaml", i), fmt.Sprintf(`name: t%[1]d
+group: tower
+summary: floor %[1]d
+%[2]sversions: [{version: "1"}]
+install:
+  steps: [{run: 'seq 1 20000 > /floor-%[1]d; echo %[3]s >> /floor-%[1]d'}]
+tests: [{name: there, run: test -s /floor-%[1]d}]
+`, i, depends, nonce))
+	}
+	return dir
+}
+
+// yard is what the benchmarks of the whole main job share: a warm store, a
+// buildkitd that stays, and buildctl as the peer.
+type yard struct {
+	*testing.B
+	env      []string
+	address  string
+	buildctl string
+}
+
+func newYard(b *testing.B) *yard {
+	b.Helper()
+	vars := real(b)
+	y := &yard{B: b, env: os.Environ(), buildctl: filepath.Join(b.TempDir(), "buildctl")}
+	for k, v := range vars {
+		y.env = append(y.env, k+"="+v)
+	}
+	y.env = append(y.env, "NO_COLOR=1")
+	y.command("go", "build", "-o", y.buildctl, "github.com/moby/buildkit/cmd/buildctl")
+	binary, err := exec.LookPath("buildkitd")
+	require.NoError(b, err)
+	e, err := buildkit.Connect(context.Background(), buildkit.Options{
+		Address: "private", StateDir: filepath.Join(b.TempDir(), "buildkitd"), Binary: []string{binary},
+	})
+	require.NoError(b, err)
+	b.Cleanup(func() { require.NoError(b, e.Close()) })
+	y.address = e.Info().Address
+	return y
+}
+
+// command runs a program and gives its standard output.
+func (y *yard) command(name string, args ...string) string {
+	y.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Env = y.env
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	require.NoError(y, cmd.Run(), "%s %s\n%s%s", name, strings.Join(args, " "), &out, &errs)
+	return out.String()
+}
+
+func (y *yard) jetcrate(catalog string, args ...string) string {
+	return y.command("jetcrate", append([]string{"--catalog", catalog}, args...)...)
+}
+
+// peer is the build of the same Dockerfile by buildctl, with a push.
+func (y *yard) peer(dockerfile, to string) {
+	y.command(y.buildctl, "--addr", y.address, "build", "--frontend", "dockerfile.v0", "--opt", "platform=linux/arm64",
+		"--local", "context="+dockerfile, "--local", "dockerfile="+dockerfile,
+		"--output", "type=image,push=true,registry.insecure=true,name="+to)
+}
+
+// dockerfile renders a target on the base that lies in a registry.
+func (y *yard) dockerfile(catalog, target, base string) string {
+	text := y.jetcrate(catalog, "dockerfile", target, "--l4t", "36.4.0")
+	from, rest, ok := strings.Cut(text, "\n")
+	for ok && !strings.HasPrefix(from, "FROM ") {
+		from, rest, ok = strings.Cut(rest, "\n")
+	}
+	require.True(y, ok, text)
+	words := strings.Fields(from)
+	words[1] = base
+	dir := y.TempDir()
+	require.NoError(y, os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(strings.Join(words, " ")+"\n"+rest), 0o644))
+	return dir
+}
+
+// pushedBase pushes the testbed's base to a registry.
+func (y *yard) pushedBase(registry string) string {
+	catalog := tower(y, 1, "base")
+	to := registry + "/base:1"
+	y.jetcrate(catalog, "build", "t1", "--l4t", "36.4.0", "--engine", y.address, "--no-tests", "--push", to)
+	return to
+}
+
+// BenchmarkNothingToDo is a build of which all is there, of a target of 20
+// layers, beside BuildKit's own of the same Dockerfile.
+func BenchmarkNothingToDo(b *testing.B) {
+	y := newYard(b)
+	registry := serveRegistry(b)
+	catalog := tower(b, 20, "noop")
+	dockerfile := y.dockerfile(catalog, "t20", y.pushedBase(registry))
+	y.jetcrate(catalog, "build", "t20", "--l4t", "36.4.0", "--engine", y.address)
+	y.peer(dockerfile, registry+"/peer:noop")
+	b.Run("jetcrate", func(b *testing.B) {
+		for b.Loop() {
+			y.jetcrate(catalog, "build", "t20", "--l4t", "36.4.0", "--engine", y.address)
+		}
+	})
+	b.Run("buildctl", func(b *testing.B) {
+		for b.Loop() {
+			y.peer(dockerfile, registry+"/peer:noop")
+		}
+	})
+}
+
+// BenchmarkFirstBuild is a build of which nothing is there but the base, beside
+// buildctl's of the same Dockerfile. It runs no tests, as buildctl has none.
+func BenchmarkFirstBuild(b *testing.B) {
+	y := newYard(b)
+	registry := serveRegistry(b)
+	base := y.pushedBase(registry)
+	for _, floors := range []int{1, 20} {
+		b.Run(fmt.Sprintf("layers=%d/jetcrate", floors), func(b *testing.B) {
+			for b.Loop() {
+				catalog := tower(b, floors, fmt.Sprint("first", time.Now().UnixNano()))
+				y.jetcrate(catalog, "build", fmt.Sprintf("t%d", floors), "--l4t", "36.4.0", "--engine", y.address, "--no-tests")
+			}
+		})
+		b.Run(fmt.Sprintf("layers=%d/buildctl", floors), func(b *testing.B) {
+			for b.Loop() {
+				catalog := tower(b, floors, fmt.Sprint("first", time.Now().UnixNano()))
+				y.peer(y.dockerfile(catalog, fmt.Sprintf("t%d", floors), base), registry+"/peer:first")
+			}
+		})
+	}
+}
