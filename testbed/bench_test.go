@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -77,12 +78,43 @@ func newYard(b *testing.B) *yard {
 // command runs a program and gives its standard output.
 func (y *yard) command(name string, args ...string) string {
 	y.Helper()
+	out, _ := spend(y.B, y.env, name, args...)
+	return out
+}
+
+// spend runs a program and gives its standard output and its peak of memory, in
+// MiB.
+func spend(b *testing.B, env []string, name string, args ...string) (string, float64) {
+	b.Helper()
 	cmd := exec.Command(name, args...)
-	cmd.Env = y.env
+	cmd.Env = env
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	require.NoError(y, cmd.Run(), "%s %s\n%s%s", name, strings.Join(args, " "), &out, &errs)
-	return out.String()
+	require.NoError(b, cmd.Run(), "%s %s\n%s%s", name, strings.Join(args, " "), &out, &errs)
+	return out.String(), float64(cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) / 1024
+}
+
+// BenchmarkCommand is whole processes on the catalog of this repository: from
+// the start to the exit, with the peak of their memory.
+func BenchmarkCommand(b *testing.B) {
+	env := append(os.Environ(), "NO_COLOR=1", "XDG_DATA_HOME="+b.TempDir())
+	for _, words := range []string{
+		"jetcrate version",
+		"jetcrate lint -C ..",
+		"jetcrate matrix -C ..",
+		"jetcrate plan robot-kit --l4t r36.4 -C ..",
+		"jetcrate explain robot-kit --l4t r36.4 -C ..",
+	} {
+		args := strings.Fields(words)
+		b.Run(strings.Join(args[:2], "-"), func(b *testing.B) {
+			var peak float64
+			for b.Loop() {
+				_, mib := spend(b, env, args[0], args[1:]...)
+				peak = max(peak, mib)
+			}
+			b.ReportMetric(peak, "peak-MiB")
+		})
+	}
 }
 
 func (y *yard) jetcrate(catalog string, args ...string) string {
@@ -113,7 +145,7 @@ func (y *yard) dockerfile(catalog, target, base string) string {
 
 // pushedBase pushes the testbed's base to a registry.
 func (y *yard) pushedBase(registry string) string {
-	catalog := tower(y, 1, "base")
+	catalog := tower(y, 1, fmt.Sprint("base", time.Now().UnixNano())) // new, so that the engine has the base
 	to := registry + "/base:1"
 	y.jetcrate(catalog, "build", "t1", "--l4t", "36.4.0", "--engine", y.address, "--no-tests", "--push", to)
 	return to
