@@ -1,9 +1,10 @@
-# make demo    sets this machine up and runs the main job: specs to tested images to `jet autotag`
-# make test    installs what the tests need and runs them all
+# make demo        sets this machine up and runs the main job: specs to tested images to `jet autotag`
+# make test        installs what the tests need and runs them all
+# make test-all    those and the long ones: more rounds of what is random
 # make test-dagger  the Dagger module on a Dagger engine, where one is reachable
-# make lint    go vet and staticcheck
-# make bench   benchmarks, for benchstat
-# make build   bin/jetcrate, bin/jet and bin/buildkitd
+# make lint        go vet and staticcheck
+# make bench       benchmarks, for benchstat
+# make build       bin/jetcrate, bin/jet and bin/buildkitd
 #
 # demo and test need root: they install Debian packages, register QEMU for ARM64 and start a buildkitd.
 
@@ -12,7 +13,7 @@ export CGO_ENABLED = 0
 LDFLAGS = -s -w
 TEST_TIMEOUT ?= 60m
 
-.PHONY: build build-arm64 setup demo test test-dagger lint bench generate clean
+.PHONY: build build-arm64 setup demo test test-all test-dagger lint bench generate clean
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/jetcrate ./cmd/jet
@@ -31,8 +32,14 @@ lint:
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
+# Ends with a count of what ran and what was skipped, with reasons.
+GOTEST = PATH="$(CURDIR)/bin:$$PATH" JETCRATE_REAL=1 $(GO) tool gotestsum --format standard-quiet --hide-summary output --
+
 test: setup build build-arm64 lint
-	PATH="$(CURDIR)/bin:$$PATH" JETCRATE_REAL=1 $(GO) test -timeout $(TEST_TIMEOUT) ./...
+	$(GOTEST) -timeout $(TEST_TIMEOUT) ./...
+
+test-all: setup build build-arm64 lint
+	JETCRATE_ALL=1 $(GOTEST) -timeout 10h ./...
 
 test-dagger: build
 	testbed/dagger.sh
