@@ -33,7 +33,7 @@ lint:
 	$(GO) tool staticcheck ./...
 
 # Ends with a count of what ran and what was skipped, with reasons.
-GOTEST = PATH="$(CURDIR)/bin:$$PATH" JETCRATE_REAL=1 $(GO) tool gotestsum --format standard-quiet --hide-summary output --
+GOTEST = PATH="$(CURDIR)/bin:$$PATH" JETCRATE_REAL=1 $(GO) tool gotestsum --format standard-quiet --
 
 test: setup build build-arm64 lint
 	$(GOTEST) -timeout $(TEST_TIMEOUT) ./...
