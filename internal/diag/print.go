@@ -1,12 +1,14 @@
 package diag
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -65,14 +67,57 @@ func WriteJSON(w io.Writer, list List) error {
 	if l == nil {
 		l = List{}
 	}
-	enc := json.NewEncoder(w)
+	enc := json.NewEncoder(Visible(w))
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	return enc.Encode(l)
 }
 
-// Escape makes a string safe to print on one line of a terminal: control
-// characters, characters that reorder text and invalid UTF-8 become escapes.
+// Visible is a writer of JSON that writes hidden characters as \u escapes,
+// which mean the same to a reader and nothing to a terminal. Each Write must
+// hold whole characters: json.Encoder writes a value at a time.
+func Visible(w io.Writer) io.Writer { return visible{w} }
+
+type visible struct{ w io.Writer }
+
+func (v visible) Write(p []byte) (int, error) {
+	if bytes.IndexFunc(p, hiddenInJSON) < 0 {
+		return v.w.Write(p)
+	}
+	var b bytes.Buffer
+	for _, r := range string(p) {
+		if !hiddenInJSON(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, u := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&b, `\u%04x`, u)
+		}
+	}
+	if _, err := v.w.Write(b.Bytes()); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// hiddenInJSON leaves out what JSON itself is laid out with: within its strings
+// a newline is an escape already.
+func hiddenInJSON(r rune) bool { return r != '\n' && Hidden(r) }
+
+// Hidden reports whether people do not see a character as what it is: control
+// characters, those that reorder text or have no width, line separators, spaces
+// other than the common one, fillers that look like a space, selectors of
+// variants, and what Unicode has not assigned. Newline and tab are among them.
+func Hidden(r rune) bool {
+	switch {
+	case !unicode.IsPrint(r), unicode.Is(unicode.Variation_Selector, r), unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r):
+		return true
+	}
+	return r == '\u2800' // a pattern of Braille without dots
+}
+
+// Escape makes a string safe to print on one line of a terminal: hidden
+// characters and invalid UTF-8 become escapes.
 func Escape(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); {
@@ -80,8 +125,10 @@ func Escape(s string) string {
 		switch {
 		case r == utf8.RuneError && size == 1:
 			fmt.Fprintf(&b, `\x%02x`, s[i])
-		case unicode.IsPrint(r):
+		case !Hidden(r):
 			b.WriteString(s[i : i+size])
+		case unicode.IsPrint(r):
+			fmt.Fprintf(&b, `\u%04x`, r)
 		default:
 			q := strconv.QuoteRune(r)
 			b.WriteString(q[1 : len(q)-1])

@@ -90,7 +90,7 @@ func WriteSARIF(w io.Writer, list List) error {
 		}
 		run.Results = append(run.Results, r)
 	}
-	enc := json.NewEncoder(w)
+	enc := json.NewEncoder(Visible(w))
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	return enc.Encode(sarifLog{

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/agext/levenshtein"
 )
@@ -32,6 +33,9 @@ func Suggest(name string, candidates []string) string {
 		}
 		if limit == 1 && sameLetters(lower, strings.ToLower(c)) {
 			limit = 2 // two letters that changed places
+		}
+		if len(c) > len(name)+limit*utf8.UTFMax || len(name) > len(c)+limit*utf8.UTFMax {
+			continue // too many letters differ, whichever they are
 		}
 		d := levenshtein.Distance(lower, strings.ToLower(c), nil)
 		if d <= limit && (best == "" || d < bestDistance) {

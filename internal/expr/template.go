@@ -222,6 +222,7 @@ func (t *Template) String(values map[string]any) (string, error) {
 // can quote values and leave the literal text as it is.
 func (t *Template) EvalParts(values map[string]any) ([]PartValue, error) {
 	var out []PartValue
+	size := 0
 	for _, p := range t.parts {
 		if p.root == nil {
 			out = append(out, PartValue{Text: p.text})
@@ -234,6 +235,9 @@ func (t *Template) EvalParts(values map[string]any) ([]PartValue, error) {
 		text, err := toText(v)
 		if err != nil {
 			return nil, p.wrap(err)
+		}
+		if size += len(text); size > maxResult {
+			return nil, fmt.Errorf("the values of the text are longer than %d bytes together", maxResult)
 		}
 		out = append(out, PartValue{Text: text, IsValue: true})
 	}

@@ -148,10 +148,9 @@ func (w *walker) what(name string) *made {
 	w.made[name] = m
 	x := &expander{cat: w.cat, values: solve.Values(w.res.Platform, p), list: &w.list}
 	for _, k := range sortedKeys(p.Package.Env) {
-		m.env = append(m.env, Var{
-			Owner: name, Name: k, Prepend: isPathList(k),
-			Value: x.text(p.Package.Env[k], x.scope(nil, nil), p.Package.Doc.Pos("env", k)),
-		})
+		v := Var{Owner: name, Name: k, Prepend: isPathList(k), Value: x.text(p.Package.Env[k], x.scope(nil, nil), p.Package.Doc.Pos("env", k))}
+		x.imageVariable(v, p.Package.Doc.Pos("env", k))
+		m.env = append(m.env, v)
 	}
 	switch {
 	case p.Package.Dockerfile != "":
@@ -265,7 +264,7 @@ func (w *walker) artifact(name string) *Node {
 	n.Ground, n.Resources = g.Key, p.Package.Build.Resources
 	n.Needs, n.Gates = []string{g.Key}, w.gatesOf(p.Depends)
 	w.render(n, steps, building, p.Package.Doc.Pos("build", "steps"))
-	n.Key = key(Artifact, artifactKey{n.Arch, n.texts(), n.archives(), n.Files, g.layers()})
+	n.Key = key(Artifact, artifactKey{n.Arch, n.texts(), n.archives(), n.Files, g.layers(), g.Env})
 	w.artifacts[name] = w.add(n)
 	return w.artifacts[name]
 }
@@ -284,7 +283,7 @@ func (w *walker) linked(name string) *Node {
 		n.Needs = append(n.Needs, a.Key)
 	}
 	w.render(n, w.what(name).install, linking, p.Package.Doc.Pos("install", "steps"))
-	n.Key = key(Linked, linkedKey{n.Arch, n.texts(), n.Files, n.Artifact, g.layers(), n.archives()})
+	n.Key = key(Linked, linkedKey{n.Arch, n.texts(), n.Files, n.Artifact, g.layers(), g.Env, n.archives()})
 	w.links[name] = w.add(n)
 	return w.links[name]
 }

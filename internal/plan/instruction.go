@@ -97,13 +97,20 @@ func instruction(r resolved, ph phase, n *Node, epoch string) (Instruction, erro
 	b.WriteString(strings.TrimRight(r.script, "\n") + "\n")
 
 	body := b.String()
-	end := delimiter(body)
+	if len(body) > maxScript {
+		return ins, fmt.Errorf("the script has %d KiB with its variables; %d are allowed", len(body)>>10, maxScript>>10)
+	}
+	for line := range strings.SplitSeq(body, "\n") {
+		if len(line) > maxLine {
+			return ins, fmt.Errorf("a line of the script has %d bytes with its values; %d are allowed", len(line), maxLine)
+		}
+	}
 	var t strings.Builder
 	t.WriteString("RUN ")
 	for _, m := range mounts {
 		t.WriteString(m + " \\\n    ")
 	}
-	fmt.Fprintf(&t, "<<'%s'\n%s%s", end, body, end)
+	t.WriteString(HereDoc(body))
 	ins.Text = t.String()
 	return ins, nil
 }
@@ -113,6 +120,19 @@ var cacheDirs = map[string][]string{
 	"apt":    {"/var/cache/apt", "/var/lib/apt/lists"},
 	"pip":    {"/root/.cache/pip"},
 	"ccache": {"/root/.cache/ccache"},
+}
+
+// maxLine is what a line of a Dockerfile may hold, in bytes: BuildKit's parser
+// refuses more than 65535.
+const maxLine = 60000
+
+const maxScript = 256 << 10 // bytes of an instruction
+
+// HereDoc is a here-document of lines, with an end that they do not hold and no
+// expansion.
+func HereDoc(body string) string {
+	end := delimiter(body)
+	return fmt.Sprintf("<<'%s'\n%s%s", end, body, end)
 }
 
 // delimiter is an end of a here-document that the body does not hold.

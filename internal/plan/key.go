@@ -41,6 +41,7 @@ type artifactKey struct {
 	Sources      []string // SHA-256
 	Files        []File
 	Ground       []string // keys of the base and the layers of the image it is made on
+	GroundEnv    []Var    `json:",omitempty"` // variables of that image that stand in none of its layers
 }
 
 type stackedKey struct {
@@ -60,6 +61,7 @@ type linkedKey struct {
 	Files        []File
 	Artifact     string
 	Ground       []string
+	GroundEnv    []Var `json:",omitempty"`
 	Sources      []string
 }
 

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"sort"
 	"strings"
@@ -112,8 +113,16 @@ func (x *expander) scope(inputs map[string]any, env []Var) map[string]any {
 // env lays the step's variables over those around it.
 func (x *expander) env(outer []Var, env map[string]string, scope map[string]any, at func(...any) diag.Position) []Var {
 	out := append([]Var(nil), outer...)
+	size := 0
+	for _, v := range out {
+		size += len(v.Value)
+	}
 	for _, name := range sortedKeys(env) {
 		v := Var{Name: name, Value: x.text(env[name], scope, at("env", name))}
+		if size += len(v.Value); size > maxScript {
+			x.list.Errorf("bad-variable", at("env", name), "the variables of the step have more than %d KiB together", maxScript>>10)
+			break
+		}
 		if !isVariable(name) {
 			x.list.Errorf("bad-variable", at("env", name), "%q is no name of a variable", name)
 			continue
@@ -161,6 +170,9 @@ func (x *expander) value(v any, scope map[string]any, pos diag.Position) any {
 		if err == nil {
 			var out any
 			if out, err = t.Eval(scope); err == nil {
+				if s, ok := out.(string); ok {
+					x.visible(s, pos)
+				}
 				return out
 			}
 		}
@@ -184,11 +196,23 @@ func (x *expander) text(src string, scope map[string]any, pos diag.Position) str
 	if err == nil {
 		var s string
 		if s, err = t.String(scope); err == nil {
+			x.visible(s, pos)
 			return s
 		}
 	}
 	x.list.Errorf("bad-expression", pos, "%v", err)
 	return ""
+}
+
+// visible refuses a value in which an expression has made a character that a
+// file of the catalog must not hold, such as fromJSON('"\u001b"').
+func (x *expander) visible(s string, pos diag.Position) {
+	for _, r := range s {
+		if diag.Hidden(r) && r != '\n' && r != '\t' {
+			x.list.Errorf("unsafe-value", pos, "the value holds the character U+%04X, which nobody sees as what it is", r)
+			return
+		}
+	}
 }
 
 // script evaluates a `run:`. What a value gives becomes part of a shell script,
@@ -207,15 +231,21 @@ func (x *expander) script(src string, scope map[string]any, pos diag.Position) s
 	}
 	var b strings.Builder
 	for _, p := range parts {
-		if p.IsValue && !plain(p.Text) {
-			x.list.Errorf("unsafe-value", pos, "the value %q would be read by the shell", p.Text).Hint =
-				"give it to the script as a variable: env: {NAME: \"${{ ... }}\"}, and use \"$NAME\""
+		begins := b.Len() == 0 || strings.ContainsRune(" \t\n;&|(", rune(b.String()[b.Len()-1]))
+		switch {
+		case p.IsValue && !plain(p.Text):
+			x.list.Errorf("unsafe-value", pos, "the value %q would be read by the shell", p.Text).Hint = asVariable
+			continue
+		case p.IsValue && begins && strings.HasPrefix(p.Text, "-"):
+			x.list.Errorf("unsafe-value", pos, "the value %q would be read as an option", p.Text).Hint = asVariable
 			continue
 		}
 		b.WriteString(p.Text)
 	}
 	return b.String()
 }
+
+const asVariable = "give it to the script as a variable: env: {NAME: \"${{ ... }}\"}, and use \"$NAME\""
 
 // plain reports whether no shell gives any character of s a meaning of its own.
 func plain(s string) bool {
@@ -230,6 +260,8 @@ func plain(s string) bool {
 	return true
 }
 
+var sha256Hex = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
 // archive evaluates `fetch:`.
 func (x *expander) archive(src string, scope map[string]any, pos diag.Position) *spec.Archive {
 	t, err := expr.ParseCondition(src) // with or without ${{ }}
@@ -243,7 +275,7 @@ func (x *expander) archive(src string, scope map[string]any, pos diag.Position) 
 	}
 	m, ok := v.(map[string]any)
 	sha, _ := m["sha256"].(string)
-	if !ok || len(sha) != 64 {
+	if !ok || !sha256Hex.MatchString(sha) {
 		x.list.Errorf("no-archive", pos, "fetch needs an archive with a sha256").Hint = "give the version an archive: {sha256: ..., urls: [...]}"
 		return nil
 	}
@@ -254,7 +286,7 @@ func (x *expander) archive(src string, scope map[string]any, pos diag.Position) 
 		}
 	}
 	a.Debian, _ = m["debian"].(string)
-	if a.Name() == "" {
+	if a.Name() == "" || strings.ContainsFunc(strings.Join(a.URLs, "")+a.Debian, diag.Hidden) {
 		x.list.Errorf("no-archive", pos, "the archive names no place to fetch it from").Hint = "give it urls or a debian path"
 		return nil
 	}

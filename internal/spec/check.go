@@ -18,6 +18,8 @@ type checker struct {
 	known names
 	list  *diag.List
 
+	hints int // names that suggest was asked for
+
 	// What checkDependencies found, for cycles: who needs whom, and where it says so.
 	dependencies map[string][]string
 	places       map[[2]string]diag.Position
@@ -49,6 +51,7 @@ func (c *checker) check() {
 		c.checkStepExpressions(s)
 	}
 	c.checkStepCycles()
+	c.checkStepCounts()
 	c.checkMatrix()
 	c.checkLock()
 }
@@ -73,7 +76,7 @@ func (c *checker) findPackage(t Target, pos diag.Position, what string) *Package
 		return nil
 	}
 	d := c.list.Errorf("unknown-package", pos, "%s names the unknown package %q", what, t.Name)
-	d.Hint = diag.DidYouMean(t.Name, c.cat.Names())
+	d.Hint = c.suggest(t.Name, c.cat.Names())
 	return nil
 }
 
@@ -84,7 +87,7 @@ func (c *checker) checkChoices(p *Package, choices []OptionChoice, pos diag.Posi
 		if !ok {
 			d := c.list.Errorf("unknown-option", pos, "%s has no option %q", p.Name, o.Name)
 			d.Allowed = sortedKeys(p.Options)
-			d.Hint = diag.DidYouMean(o.Name, d.Allowed)
+			d.Hint = c.suggest(o.Name, d.Allowed)
 			continue
 		}
 		switch {
@@ -95,7 +98,7 @@ func (c *checker) checkChoices(p *Package, choices []OptionChoice, pos diag.Posi
 		case declared.Type == "string" && len(declared.Choices) > 0 && !has(declared.Choices, o.Value):
 			d := c.list.Errorf("bad-option", pos, "option %s of %s cannot be %q", o.Name, p.Name, o.Value)
 			d.Allowed = declared.Choices
-			d.Hint = diag.DidYouMean(o.Value, declared.Choices)
+			d.Hint = c.suggest(o.Value, declared.Choices)
 		}
 	}
 }
@@ -105,15 +108,12 @@ func (c *checker) checkPin(p *Package, pin string, pos diag.Position) {
 	if pin == "" || len(p.Versions) == 0 {
 		return
 	}
-	var have []string
 	for _, v := range p.Versions {
 		if v.Version == "" || version.MatchesPin(v.Version, pin) {
 			return
 		}
-		have = append(have, v.Version)
 	}
-	d := c.list.Errorf("unknown-version", pos, "%s has no version %s", p.Name, pin)
-	d.Allowed = have
+	c.list.Errorf("unknown-version", pos, "%s has no version %s", p.Name, pin).Allowed = versionsOf(p)
 }
 
 // checkNoMatch reports a range that no version of the package is in.
@@ -122,15 +122,12 @@ func (c *checker) checkNoMatch(p *Package, text string, pos diag.Position) {
 	if err != nil || len(p.Versions) == 0 {
 		return
 	}
-	var have []string
 	for _, v := range p.Versions {
 		if v.Version == "" || spec.Contains(v.Version) {
 			return
 		}
-		have = append(have, v.Version)
 	}
-	d := c.list.Errorf("unknown-version", pos, "%s has no version %s", p.Name, text)
-	d.Allowed = have
+	c.list.Errorf("unknown-version", pos, "%s has no version %s", p.Name, text).Allowed = versionsOf(p)
 }
 
 func has(list []string, s string) bool {

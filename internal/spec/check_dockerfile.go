@@ -24,6 +24,10 @@ func (c *checker) checkDockerfile(p *Package) {
 		c.list.Errorf("bad-dockerfile", pos, "%q does not name a file of the package", p.Dockerfile).Hint = "name it relative to the package's folder, without .."
 		return
 	}
+	if hidden(p.Dockerfile) || strings.HasPrefix(p.Dockerfile, "tests/") {
+		c.list.Errorf("bad-dockerfile", pos, "%s is not among the files that an engine sees", p.Dockerfile).Hint = "put it beside package.yaml: docs/, tests/ and README are left out"
+		return
+	}
 	name := path.Join(p.Folder(), p.Dockerfile)
 	switch info, err := fs.Stat(c.fsys, name); {
 	case errors.Is(err, fs.ErrNotExist):
@@ -37,8 +41,8 @@ func (c *checker) checkDockerfile(p *Package) {
 	if !ok {
 		return
 	}
-	if len(data) > maxFileSize {
-		c.list.Errorf("file-size", diag.Position{File: name}, "the file is larger than %d KiB", maxFileSize>>10)
+	if len(data) > maxDockerfile {
+		c.list.Errorf("file-size", diag.Position{File: name}, "the Dockerfile is larger than %d KiB", maxDockerfile>>10)
 		return
 	}
 	if checkBytes(name, data, c.list) {

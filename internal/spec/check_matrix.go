@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	reference "github.com/google/go-containerregistry/pkg/name"
+
 	"github.com/jetcrate/jetcrate/internal/diag"
 	"github.com/jetcrate/jetcrate/internal/version"
 )
@@ -167,7 +169,7 @@ func (c *checker) checkBase(p *Platform) {
 	switch {
 	case p.Base.Image != "" && p.Base.Mmdebstrap != nil:
 		c.list.Errorf("bad-base", at, "the base is both an image and a recipe").Hint = "keep one of image and mmdebstrap"
-	case strings.ContainsAny(p.Base.Image, " \t\n\"'$\\"):
+	case p.Base.Image != "" && !imageReference(p.Base.Image):
 		c.list.Errorf("bad-base", at, "%q is no image reference", shorten(p.Base.Image))
 	case p.Base.Mmdebstrap != nil:
 		for i, name := range p.Base.Mmdebstrap.Include {
@@ -176,6 +178,13 @@ func (c *checker) checkBase(p *Platform) {
 			}
 		}
 	}
+}
+
+// imageReference: a reference that no engine takes for anything else, be it a
+// flag, a stage or a value to expand.
+func imageReference(s string) bool {
+	_, err := reference.ParseReference(s)
+	return err == nil && s != "scratch" && !strings.HasPrefix(s, "-")
 }
 
 // debianPackage reports whether s is the name of a Debian package (policy 5.6.1).

@@ -58,26 +58,38 @@ func (c *checker) collectAliases() {
 
 // checkVersions: a version stands there once, whatever its spelling.
 func (c *checker) checkVersions(p *Package) {
+	if len(p.Versions) > maxVersions {
+		c.list.Errorf("version-count", p.Doc.Pos("versions", maxVersions), "a package has at most %d versions", maxVersions)
+		p.Versions = p.Versions[:maxVersions]
+	}
+	type earlier struct {
+		text   string
+		parsed version.PEP440
+	}
+	var numbers []earlier // those that PEP 440 knows
+	texts := map[string]bool{}
 	for i, v := range p.Versions {
 		if v.Version == "" {
 			continue
 		}
-		for _, earlier := range p.Versions[:i] {
-			if sameVersion(v.Version, earlier.Version) {
-				c.list.Errorf("duplicate-version", p.Doc.Pos("versions", i, "version"), "version %s is there already as %s", v.Version, earlier.Version)
-				break
+		same := ""
+		parsed, err := version.ParsePEP440(v.Version)
+		if err == nil {
+			for _, e := range numbers {
+				if e.parsed.Compare(parsed) == 0 {
+					same = e.text
+					break
+				}
 			}
+			numbers = append(numbers, earlier{v.Version, parsed})
+		} else if texts[v.Version] {
+			same = v.Version
+		}
+		texts[v.Version] = true
+		if same != "" {
+			c.list.Errorf("duplicate-version", p.Doc.Pos("versions", i, "version"), "version %s is there already as %s", v.Version, same)
 		}
 	}
-}
-
-func sameVersion(a, b string) bool {
-	x, errX := version.ParsePEP440(a)
-	y, errY := version.ParsePEP440(b)
-	if errX == nil && errY == nil {
-		return x.Compare(y) == 0
-	}
-	return a == b
 }
 
 // checkRequires: every range of every condition can be read.
@@ -230,9 +242,12 @@ func (c *checker) checkArchives(p *Package) {
 			c.list.Errorf("bad-archive", p.Doc.Pos("versions", i, "archive"), "versions[%d].archive has no place to come from", i).Allowed = []string{"urls", "debian"}
 		}
 		for j, u := range a.URLs {
-			if !strings.HasPrefix(u, "https://") && !strings.HasPrefix(u, "http://") || strings.ContainsAny(u, " \t\n\"'\\") {
-				c.list.Errorf("bad-archive", p.Doc.Pos("versions", i, "archive", "urls", j), "%q is no address", shorten(u)).Allowed = []string{"https://...", "http://..."}
+			if fault := addressFault(u); fault != "" {
+				c.list.Errorf("bad-archive", p.Doc.Pos("versions", i, "archive", "urls", j), "%q %s", shorten(u), fault).Allowed = []string{"https://...", "http://..."}
 			}
+		}
+		if len(a.URLs)+len(a.Debian) > 0 && a.Name() == "" {
+			c.list.Errorf("bad-archive", p.Doc.Pos("versions", i, "archive"), "no place of the archive ends with a plain file name").Hint = "letters, digits and . _ + ~ -, such as a-1.0.tar.gz"
 		}
 		if has(strings.Split(a.Debian, "/"), "..") {
 			c.list.Errorf("bad-archive", p.Doc.Pos("versions", i, "archive", "debian"), "the path must not contain ..")

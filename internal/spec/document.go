@@ -14,6 +14,18 @@ type Document struct {
 	Name  string
 	Bytes []byte
 	Root  *yaml.Node // the value of the file, never the document node; nil for a file without one
+
+	lines []int // where each line of Bytes begins
+}
+
+// index finds the lines, so that a place in a large file is found at once.
+func (d *Document) index() {
+	d.lines = []int{0}
+	for i, c := range d.Bytes {
+		if c == '\n' {
+			d.lines = append(d.lines, i+1)
+		}
+	}
 }
 
 // Pos implements Positioner. A scalar answers with its own place, a list or a
@@ -129,16 +141,14 @@ func (d *Document) place(n *yaml.Node) diag.Position {
 
 // line returns a line of the file, counted from 1, without its end.
 func (d *Document) line(n int) string {
-	rest := string(d.Bytes)
-	for ; n > 1; n-- {
-		_, after, ok := strings.Cut(rest, "\n")
-		if !ok {
-			return ""
-		}
-		rest = after
+	if n < 1 || n > len(d.lines) {
+		return ""
 	}
-	l, _, _ := strings.Cut(rest, "\n")
-	return strings.TrimSuffix(l, "\r")
+	rest := d.Bytes[d.lines[n-1]:]
+	if n < len(d.lines) {
+		rest = rest[:d.lines[n]-1-d.lines[n-1]]
+	}
+	return strings.TrimSuffix(string(rest), "\r")
 }
 
 // byteOfColumn turns a column (characters, from 1) into a byte index.

@@ -23,8 +23,6 @@ type File struct {
 	Test   bool // it lies below tests/: only tests see it, build and install do not
 }
 
-const maxPackageFiles = 10000 // files of one package
-
 // Folder is where a package lies in the catalog: packages/<group>/<name>.
 func (p *Package) Folder() string { return path.Dir(p.Doc.Name) }
 
@@ -33,6 +31,10 @@ func (p *Package) Folder() string { return path.Dir(p.Doc.Name) }
 // that is no plain file is a mistake, and nothing is listed.
 func Files(fsys fs.FS, pkg *Package) ([]File, diag.List) {
 	files, list := walkFiles(fsys, pkg)
+	if list.HasErrors() { // among them files that are too large to read
+		list.Sort()
+		return nil, list
+	}
 	for i := range files {
 		if err := files[i].hash(fsys); err != nil {
 			list.Errorf("unreadable-file", diag.Position{File: files[i].Name}, "%s cannot be read: %v", files[i].Name, err)
@@ -49,13 +51,25 @@ func Files(fsys fs.FS, pkg *Package) ([]File, diag.List) {
 func walkFiles(fsys fs.FS, pkg *Package) ([]File, diag.List) {
 	var files []File
 	var list diag.List
+	var entries int
+	var size int64
 	start := pkg.Folder()
 	err := fs.WalkDir(fsys, start, func(name string, d fs.DirEntry, err error) error {
 		if err != nil || name == start {
 			return err
 		}
 		rel := strings.TrimPrefix(name, start+"/")
-		if rel == "package.yaml" || rel == "docs" || strings.HasPrefix(rel, "README") {
+		if hidden(rel) {
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if entries++; entries > maxPackageFiles {
+			list.Errorf("file-count", pkg.Doc.Pos(), "the package has more than %d files and folders", maxPackageFiles)
+			return fs.SkipAll
+		}
+		if !checkFileName(name, d.Name(), &list) {
 			if d.IsDir() {
 				return fs.SkipDir
 			}
@@ -67,9 +81,9 @@ func walkFiles(fsys fs.FS, pkg *Package) ([]File, diag.List) {
 		case !d.Type().IsRegular():
 			reportIrregular(name, d.Type(), &list)
 			return nil
-		case len(files) >= maxPackageFiles:
-			list.Errorf("file-count", pkg.Doc.Pos(), "the package has more than %d files", maxPackageFiles)
-			return fs.SkipAll
+		}
+		if err := weigh(pkg, name, d, &size, &list); err != nil {
+			return err
 		}
 		files = append(files, File{Path: rel, Name: name, Test: strings.HasPrefix(rel, "tests/")})
 		return nil
@@ -79,6 +93,11 @@ func walkFiles(fsys fs.FS, pkg *Package) ([]File, diag.List) {
 	}
 	sort.Slice(files, func(i, j int) bool { return files[i].Path < files[j].Path })
 	return files, list
+}
+
+// hidden is what people read and no step sees.
+func hidden(rel string) bool {
+	return rel == "package.yaml" || rel == "docs" || strings.HasPrefix(rel, "docs/") || strings.HasPrefix(rel, "README")
 }
 
 func (f *File) hash(fsys fs.FS) error {

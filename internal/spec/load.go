@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -53,12 +54,13 @@ func load(fsys fs.FS, opts Options, s schemas) (*Catalog, diag.List) {
 	return l.cat, distinct(l.list)
 }
 
-// distinct sorts a list and drops what two rules found alike.
+// distinct sorts a list and drops what two rules found alike, and what a file
+// has too much of.
 func distinct(list diag.List) diag.List {
 	list.Sort()
-	return slices.CompactFunc(list, func(a, b diag.Diagnostic) bool {
+	return limited(slices.CompactFunc(list, func(a, b diag.Diagnostic) bool {
 		return a.Position == b.Position && a.Code == b.Code && a.Message == b.Message
-	})
+	}))
 }
 
 // names are what the catalog has a file for, readable or not: a mistake in one
@@ -107,6 +109,8 @@ func (l *loader) loadPackages() {
 	}
 }
 
+var folderName = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]*$`)
+
 // folders lists the folders of a folder; plain files beside them (a README) are
 // passed over.
 func (l *loader) folders(dir string) []string {
@@ -118,6 +122,9 @@ func (l *loader) folders(dir string) []string {
 	var found []string
 	for _, e := range entries {
 		switch {
+		case !checkFileName(path.Join(dir, e.Name()), e.Name(), &l.list):
+		case e.IsDir() && dir == "packages" && !folderName.MatchString(e.Name()): // that of a package is its name, which has a rule
+			l.list.Errorf("bad-name", diag.Position{File: path.Join(dir, e.Name())}, "%q is not a name for a folder here: it must be %s", e.Name(), patternWords("^[a-z0-9][a-z0-9_.-]*$"))
 		case e.IsDir():
 			found = append(found, e.Name())
 		case !e.Type().IsRegular():
@@ -164,6 +171,7 @@ func (l *loader) loadSteps(dir string) {
 	for _, e := range entries {
 		file := path.Join(dir, e.Name())
 		switch {
+		case !checkFileName(file, e.Name(), &l.list):
 		case e.IsDir():
 			l.loadSteps(file)
 		case path.Ext(file) != ".yaml" && e.Type().IsRegular():

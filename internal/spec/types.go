@@ -197,7 +197,7 @@ type Platform struct {
 // OS is /etc/os-release's ID and VERSION_ID.
 type OS struct {
 	ID      string `yaml:"id" json:"id" jsonschema:"pattern=^[a-z0-9._-]+$"`
-	Version string `yaml:"version" json:"version"`
+	Version string `yaml:"version" json:"version" jsonschema:"pattern=^[A-Za-z0-9][A-Za-z0-9.+_-]*$"`
 }
 
 // Stack is one CUDA with its cuDNN and TensorRT: one record, never three lists.

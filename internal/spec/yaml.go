@@ -7,21 +7,18 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/jetcrate/jetcrate/internal/diag"
 	"go.yaml.in/yaml/v3"
 )
 
-const (
-	maxFileSize = 1 << 20 // bytes of one file of the catalog
-	maxNesting  = 40      // maps and lists within each other
-)
-
 // parseYAML reads one file. The document has a root only if the file may be
 // looked at further; every mistake found is in the list.
 func parseYAML(name string, data []byte, list *diag.List) *Document {
 	doc := &Document{Name: name, Bytes: data}
+	doc.index()
 	if len(data) > maxFileSize {
 		list.Errorf("file-size", diag.Position{File: name}, "the file is larger than %d KiB", maxFileSize>>10)
 		return doc
@@ -98,8 +95,12 @@ func checkBytes(name string, data []byte, list *diag.List) bool {
 			list.Errorf("control-character", pos, "byte 0x%02x is not UTF-8", data[i])
 			return true
 		case i == 0 && r == '\ufeff':
-		case isControl(r) && r != '\n' && r != '\t' && r != '\r':
+		case r == '\n' || r == '\t' || r == '\r':
+		case unicode.IsControl(r):
 			list.Errorf("control-character", pos, "control character U+%04X", r)
+			return true
+		case diag.Hidden(r):
+			list.Errorf("hidden-character", pos, "character U+%04X, which nobody sees as what it is", r)
 			return true
 		}
 		if r == '\n' {
@@ -112,24 +113,24 @@ func checkBytes(name string, data []byte, list *diag.List) bool {
 	return false
 }
 
-// isControl also holds for characters that reorder what people see, so that a
-// reviewer reads what a shell gets, and for a byte order mark within text.
-func isControl(r rune) bool {
-	return r < 0x20 || r >= 0x7f && r <= 0x9f || r == '\ufeff' ||
-		r >= '\u2028' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069'
-}
-
 // treeCheck refuses what YAML offers beyond maps, lists and scalars.
 type treeCheck struct {
 	doc     *Document
 	list    *diag.List
 	aliases int
+	values  int
 }
 
 // walk reports whether the tree below n can be used.
 func (c *treeCheck) walk(n *yaml.Node, depth int) bool {
 	if depth > maxNesting {
 		c.list.Errorf("yaml-nesting", c.doc.place(n), "maps and lists are nested deeper than %d", maxNesting)
+		return false
+	}
+	if c.values++; c.values > maxValues {
+		if c.values == maxValues+1 {
+			c.list.Errorf("value-count", c.doc.place(n), "the file holds more than %d keys and values", maxValues)
+		}
 		return false
 	}
 	if n.Kind == yaml.AliasNode || n.Anchor != "" {
@@ -150,11 +151,23 @@ func (c *treeCheck) walk(n *yaml.Node, depth int) bool {
 	ok := true
 	switch n.Kind {
 	case yaml.ScalarNode:
+		if word := lookAlike(n.Value); word != "" {
+			c.list.Errorf("look-alike", c.doc.place(n), "the word %q mixes letters of alphabets that look alike: %+q", word, word)
+		}
+		if len(n.Value) > maxScalar {
+			c.list.Errorf("value-size", c.doc.place(n), "the value is longer than %d KiB", maxScalar>>10).Hint = "put it into a file of the package"
+			return false
+		}
 		for _, r := range n.Value {
-			if isControl(r) && r != '\n' && r != '\t' {
-				c.list.Errorf("control-character", c.doc.place(n), "control character U+%04X in the value", r)
-				break
+			if r == '\n' || r == '\t' || !diag.Hidden(r) {
+				continue
 			}
+			code, what := "hidden-character", "character U+%04X, which nobody sees as what it is, in the value"
+			if unicode.IsControl(r) {
+				code, what = "control-character", "control character U+%04X in the value"
+			}
+			c.list.Errorf(code, c.doc.place(n), what, r)
+			break
 		}
 	case yaml.SequenceNode:
 		for _, child := range n.Content {
