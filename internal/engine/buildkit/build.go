@@ -27,6 +27,8 @@ func (d *daemon) Build(ctx context.Context, b engine.Build) (engine.Result, erro
 	if ctx.Err() != nil { // BuildKit's client takes seconds to notice
 		return engine.Result{}, wrap(ctx, "building", b.Name, nil)
 	}
+	ctx, leave := d.during(ctx)
+	defer leave(nil)
 	opt, err := d.solveOpt(b)
 	if err != nil {
 		return engine.Result{}, wrap(ctx, "building", b.Name, err)

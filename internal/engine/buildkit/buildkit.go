@@ -23,6 +23,8 @@ import (
 	"github.com/containerd/containerd/v2/core/content"
 	contentlocal "github.com/containerd/containerd/v2/plugins/content/local"
 	"github.com/moby/buildkit/client"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/jetcrate/jetcrate/internal/engine"
 )
@@ -32,6 +34,9 @@ type daemon struct {
 	client  *client.Client
 	info    engine.Info
 	release func() error // gives back what lies behind the client; may be nil
+
+	life context.Context // ends when the daemon is gone, or closed
+	end  context.CancelCauseFunc
 
 	mu     sync.Mutex
 	stores map[string]content.Store
@@ -50,6 +55,7 @@ func (d *daemon) Close() error {
 	if closed {
 		return nil
 	}
+	d.end(errors.New("the engine was closed"))
 	err := d.client.Close()
 	if d.release != nil {
 		err = errors.Join(err, d.release())
@@ -100,11 +106,16 @@ func (d *daemon) images(images map[string]engine.Image) (map[string]content.Stor
 	return stores, refs, nil
 }
 
+// errGone is what a daemon that dies gives.
+var errGone = errors.New("the engine is gone: run the command again, what was finished is kept")
+
 // wrap names what was being done, and prefers the context's own word: the
 // daemon reports a cancelled call in many ways.
 func wrap(ctx context.Context, doing, name string, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
+	} else if status.Code(err) == codes.Unavailable {
+		err = fmt.Errorf("%w (%s)", errGone, status.Convert(err).Message())
 	}
 	if name == "" {
 		return fmt.Errorf("%s: %w", doing, err)

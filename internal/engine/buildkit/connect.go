@@ -138,6 +138,7 @@ func newDaemon(ctx context.Context, c *client.Client, address string) (*daemon, 
 	// The first worker is the one that is used, its first platform the machine's.
 	w := workers[0]
 	d := &daemon{client: c, info: engine.Info{Kind: "buildkit", Version: w.BuildkitVersion.Version, Address: address}}
+	d.life, d.end = context.WithCancelCause(context.Background())
 	arm64 := false
 	for i, p := range w.Platforms {
 		if p.OS == "linux" && p.Architecture == "arm64" {
@@ -153,5 +154,6 @@ func newDaemon(ctx context.Context, c *client.Client, address string) (*daemon, 
 		_ = c.Close()
 		return nil, fmt.Errorf("it runs %s, but not linux/arm64: install qemu-user-static on its machine", strings.Join(have, ", "))
 	}
+	go d.watch()
 	return d, nil
 }

@@ -154,6 +154,7 @@ func (p *private) ensure(ctx context.Context, progress func(string)) error {
 			return err
 		}
 	}
+	sweep(p.file("root"))
 	progress("starting buildkitd")
 	if err := p.start(ctx); err != nil {
 		return err

@@ -15,13 +15,12 @@ import (
 // names them, so that no file must be trusted to hold a process's number. A
 // process that has ended and was not waited for has no command line.
 func findDaemon(config string) (*os.Process, error) {
-	entries, err := os.ReadDir("/proc")
+	pids, err := processes()
 	if err != nil {
 		return nil, fmt.Errorf("looking for a running buildkitd: %w", err)
 	}
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil || !runsWith(pid, config) {
+	for _, pid := range pids {
+		if !runsWith(pid, config) {
 			continue
 		}
 		p, err := os.FindProcess(pid) // holds on to this very process, not to its number
@@ -33,6 +32,18 @@ func findDaemon(config string) (*os.Process, error) {
 		}
 	}
 	return nil, nil
+}
+
+// processes lists the numbers of all processes but this one.
+func processes() ([]int, error) {
+	entries, err := os.ReadDir("/proc")
+	var out []int
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err == nil && pid != os.Getpid() {
+			out = append(out, pid)
+		}
+	}
+	return out, err
 }
 
 func runsWith(pid int, config string) bool {

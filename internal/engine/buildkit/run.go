@@ -38,7 +38,7 @@ func (d *daemon) Run(ctx context.Context, r engine.Run) (engine.Exit, error) {
 	}
 	// The connection outlives ctx by as long as it takes to end the command, so
 	// that nothing runs on when Run has returned.
-	call, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	call, end := d.during(context.WithoutCancel(ctx))
 	defer end(nil)
 	var exit engine.Exit
 	started := make(chan struct{})
@@ -61,6 +61,8 @@ func (d *daemon) Run(ctx context.Context, r engine.Run) (engine.Exit, error) {
 		return exit, nil
 	case errors.Is(context.Cause(ctx), context.DeadlineExceeded):
 		return engine.Exit{Code: exitKilled, TimedOut: true}, nil
+	case ctx.Err() == nil:
+		return engine.Exit{}, wrap(call, "running", r.Name, err)
 	default:
 		return engine.Exit{}, wrap(ctx, "running", r.Name, err)
 	}
@@ -152,6 +154,8 @@ func execute(call, ctx context.Context, ctr gateway.Container, req gateway.Start
 	killed := false
 	select {
 	case err = <-ended:
+	case <-call.Done(): // the daemon is gone
+		return engine.Exit{}, context.Cause(call)
 	case <-ctx.Done():
 		killed = true
 		if err := proc.Signal(call, syscall.SIGKILL); err != nil {
