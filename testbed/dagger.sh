@@ -16,19 +16,19 @@ call() { say dagger call "$@"; dagger --progress plain call --matrix matrix.yaml
 matrix="--matrix matrix.yaml --matrix testbed/matrix.yaml"
 
 call lint
-call plan --package markupsafe --l4t r36.4 >/dev/null
+call plan --package markupsafe --l4t 36.4.0 >/dev/null
 [ -n "${STORE:-}" ] || skip "build, test, wheels and push: set STORE to a registry that the engine reaches"
 # shellcheck disable=SC2086 # $matrix is several words
-jetcrate build v4l-utils --l4t r36.4 --store "$STORE" ${INSECURE:+--store-insecure} $matrix
+jetcrate build v4l-utils --l4t 36.4.0 --store "$STORE" ${INSECURE:+--store-insecure} $matrix
 
 set -- --store "$STORE" ${INSECURE:+--insecure}
-call "$@" build --package markupsafe --l4t r36.4 with-exec --args python3,-c,'import markupsafe' stdout
-call "$@" test --package markupsafe --l4t r36.4
-call "$@" wheels --package markupsafe --l4t r36.4 entries
+call "$@" build --package markupsafe --l4t 36.4.0 with-exec --args python3,-c,'import markupsafe' stdout
+call "$@" test --package markupsafe --l4t 36.4.0
+call "$@" wheels --package markupsafe --l4t 36.4.0 entries
 # The password of a registry that asks for none is as good as any.
-TOKEN=${TOKEN:-none} call "$@" push --package markupsafe --l4t r36.4 --registry "$STORE:test-dagger" \
+TOKEN=${TOKEN:-none} call "$@" push --package markupsafe --l4t 36.4.0 --registry "$STORE:test-dagger" \
     --username "${USERNAME:-nobody}" --token env:TOKEN
 say "a call that has nothing to do, beside Dagger's own"
 time dagger --progress plain core version
 time dagger --progress plain call --matrix matrix.yaml,testbed/matrix.yaml "$@" \
-    build --package markupsafe --l4t r36.4 platform
+    build --package markupsafe --l4t 36.4.0 platform

@@ -33,7 +33,13 @@ func (r *run) base(ctx context.Context, s *state, dir string, log *nodeLog) erro
 		if err != nil {
 			return err
 		}
-		return r.recordBase(ctx, s, img)
+		if err := r.recordBase(ctx, s, img); err != nil {
+			if image.IsOtherBytes(err) { // what the store reads is the base's registry's
+				err = image.ExplainReference(ref, err)
+			}
+			return fmt.Errorf("copying the base %s: %w", ref, err)
+		}
+		return nil
 	}
 	tar := filepath.Join(dir, "root.tar")
 	if err := mmdebstrap(ctx, b.Mmdebstrap, s.node.Arch, tar, log); err != nil {
@@ -87,6 +93,7 @@ func mmdebstrap(ctx context.Context, m *spec.Mmdebstrap, arch, tar string, log *
 		args = append(args, mirror)
 	}
 	cmd := exec.CommandContext(ctx, bin, args...)
+	cmd.SysProcAttr = endsWithUs()
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	var last tail
 	out := io.MultiWriter(&last, log.writer("mmdebstrap "+m.Suite, 2))

@@ -81,6 +81,7 @@ func (r *run) record(ctx context.Context, e Evidence, rec store.Record) error {
 	if err != nil {
 		return fmt.Errorf("writing evidence: %w", err)
 	}
+	r.tests.add(e.Key)
 	if _, err := r.Store.PutEvidence(ctx, rec.Descriptor(), e.Key, b); err != nil {
 		return fmt.Errorf("recording evidence: %w", err)
 	}

@@ -102,18 +102,30 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		o.Concurrency = 2
 	}
 	r := &run{
-		Options: o, states: map[string]*state{},
+		Options: o, states: map[string]*state{}, mask: newMask(o.Secrets),
 		slots: make(chan struct{}, o.Concurrency),
 	}
 	defer r.closeEngine()
 	if err := r.checkSecrets(); err != nil {
 		return &Result{}, err
 	}
+	noted, err := r.begin(ctx)
+	if err != nil {
+		return &Result{}, err
+	}
 	if err := r.survey(ctx); err != nil {
-		return &Result{}, fmt.Errorf("looking up what the store has: %w", err)
+		err = fmt.Errorf("looking up what the store has: %w", err)
+		return &Result{}, errors.Join(err, noted.End(time.Now(), false, nil))
+	}
+	if err := noted.Surveyed(r.tests.tags()); err != nil {
+		return &Result{}, err
 	}
 	r.schedule(ctx)
-	return r.result(ctx)
+	res, err := r.result(ctx)
+	if endErr := noted.End(time.Now(), err == nil, r.tests.tags()); err == nil {
+		err = endErr
+	}
+	return res, err
 }
 
 // run is one execution.
@@ -123,6 +135,8 @@ type run struct {
 	states map[string]*state       // of every node that is looked at
 	order  []*state                // as in the plan
 	slots  chan struct{}
+	mask   *mask
+	tests  evidenceTags
 	configs
 
 	engineOnce sync.Once
@@ -219,12 +233,7 @@ func (r *run) node(ctx context.Context, s *state) {
 		}
 	}
 	if s.result.Status == "" && ctx.Err() == nil {
-		select {
-		case r.slots <- struct{}{}:
-			r.make(ctx, s)
-			<-r.slots
-		case <-ctx.Done():
-		}
+		r.takeTurn(ctx, s)
 	}
 	if s.result.Status == "" || ctx.Err() != nil && s.result.Status == Failed {
 		s.result.Status, s.result.Reason, s.result.Err = Canceled, "", nil
@@ -255,6 +264,7 @@ func (r *run) make(ctx context.Context, s *state) {
 	if err != nil && limited.Err() != nil && ctx.Err() == nil {
 		err = &engine.StepError{Step: n.Title(), Fault: "ran longer than its timeout of " + limit.String()}
 	}
+	err = r.mask.err(err)
 	log.close(err)
 	s.result.Took = time.Since(started)
 	if err != nil {
@@ -293,6 +303,9 @@ func (r *run) result(ctx context.Context) (*Result, error) {
 			failed = append(failed, s.node.Title())
 		} else if broken == nil {
 			broken = fmt.Errorf("%s: %w", s.node.Title(), s.result.Err)
+			if diskFull(s.result.Err) && !errors.Is(s.result.Err, store.ErrFull) {
+				broken = fmt.Errorf("%w: the disk is full, this machine's or the engine's; free some of it, then the same command goes on", broken)
+			}
 		}
 	}
 	for _, c := range r.Cells {

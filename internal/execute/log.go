@@ -1,30 +1,48 @@
 package execute
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 	"sync"
 
+	"github.com/jetcrate/jetcrate/internal/diag"
 	"github.com/jetcrate/jetcrate/internal/engine"
 )
 
-// nodeLog is the full log of a node: a file, and events for who watches.
+// nodeLog is the full log of a node: a file, and events for who watches. What a
+// step writes is masked (see mask), and the file, which people show on a
+// terminal, holds nothing that drives one.
 type nodeLog struct {
 	run  *run
 	key  string
 	name string
 
 	mu   sync.Mutex
-	file *os.File // nil: none is kept
+	file *os.File             // nil: none is kept
+	wait map[stream]*withheld // what may be the beginning of a secret
+}
+
+// stream is an output of a step.
+type stream struct {
+	step string
+	fd   int
+}
+
+type withheld struct {
+	event engine.Event // that the data came with
+	data  []byte
 }
 
 var notFileName = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 
 func (r *run) openLog(s *state) *nodeLog {
-	l := &nodeLog{run: r, key: s.node.Key, name: s.node.Title()}
+	l := &nodeLog{run: r, key: s.node.Key, name: s.node.Title(), wait: map[stream]*withheld{}}
 	if r.Logs == "" {
 		return l
 	}
@@ -41,20 +59,69 @@ func (r *run) openLog(s *state) *nodeLog {
 // event takes progress of the engine.
 func (l *nodeLog) event(e engine.Event) {
 	l.mu.Lock()
-	if l.file != nil {
-		switch e.Kind {
-		case engine.Started:
-			fmt.Fprintf(l.file, "==> %s\n", e.Name)
-		case engine.Log:
-			_, _ = l.file.Write(e.Data)
-		case engine.Done:
-			if e.Error != "" {
-				fmt.Fprintf(l.file, "==> %s: %s\n", e.Name, e.Error)
-			}
+	var told []engine.Event
+	switch e.Kind {
+	case engine.Log:
+		at := stream{e.Step, e.Stream}
+		data := e.Data
+		if w := l.wait[at]; w != nil {
+			data = append(w.data, data...)
+			delete(l.wait, at)
 		}
+		var wait []byte
+		e.Data, wait = l.run.mask.take(data, false)
+		if len(wait) > 0 {
+			l.wait[at] = &withheld{e, wait}
+		}
+		if len(e.Data) > 0 {
+			told = append(told, e)
+		}
+	case engine.Done, engine.Cached:
+		e.Error = l.run.mask.text(e.Error)
+		told = append(l.flush(e.Step), e)
+	default:
+		told = append(told, e)
+	}
+	for _, e := range told {
+		l.write(e)
 	}
 	l.mu.Unlock()
-	l.run.emit(Event{Kind: StepProgress, Node: l.key, Name: l.name, Step: &e})
+	for _, e := range told {
+		l.run.emit(Event{Kind: StepProgress, Node: l.key, Name: l.name, Step: &e})
+	}
+}
+
+// flush gives what was withheld of a step that has ended; "" is all of them.
+func (l *nodeLog) flush(step string) []engine.Event {
+	var told []engine.Event
+	for at, w := range l.wait {
+		if step != "" && at.step != step {
+			continue
+		}
+		w.event.Data, _ = l.run.mask.take(w.data, true)
+		told = append(told, w.event)
+		delete(l.wait, at)
+	}
+	slices.SortFunc(told, func(a, b engine.Event) int {
+		return cmp.Or(strings.Compare(a.Step, b.Step), cmp.Compare(a.Stream, b.Stream))
+	})
+	return told
+}
+
+func (l *nodeLog) write(e engine.Event) {
+	if l.file == nil {
+		return
+	}
+	switch e.Kind {
+	case engine.Started:
+		fmt.Fprintf(l.file, "==> %s\n", diag.Clean(e.Name))
+	case engine.Log:
+		_, _ = io.WriteString(l.file, diag.Clean(string(e.Data)))
+	case engine.Done:
+		if e.Error != "" {
+			fmt.Fprintf(l.file, "==> %s: %s\n", diag.Clean(e.Name), diag.Clean(e.Error))
+		}
+	}
 }
 
 // writer takes the output of a command that runs in no step of an engine.
@@ -73,12 +140,19 @@ func (w *logWriter) Write(p []byte) (int, error) {
 
 func (l *nodeLog) close(err error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.file == nil {
-		return
+	told := l.flush("")
+	for _, e := range told {
+		l.write(e)
 	}
-	if err != nil {
-		fmt.Fprintf(l.file, "==> %v\n", err)
+	if l.file != nil {
+		if err != nil {
+			fmt.Fprintf(l.file, "==> %s\n", diag.Clean(err.Error()))
+		}
+		l.file.Close()
+		l.file = nil
 	}
-	l.file.Close()
+	l.mu.Unlock()
+	for _, e := range told {
+		l.run.emit(Event{Kind: StepProgress, Node: l.key, Name: l.name, Step: &e})
+	}
 }

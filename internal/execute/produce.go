@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -38,7 +39,20 @@ func userFault(err error) bool {
 	var refused *Refused
 	var conflict *image.Conflict
 	_, mistake := diag.From(err)
+	if diskFull(err) {
+		return false
+	}
 	return mistake || errors.As(err, &step) || errors.As(err, &refused) || errors.As(err, &conflict) || errors.Is(err, errTestFailed)
+}
+
+// diskFull reports whether a full disk made a node fail: this machine's, or the
+// engine's, which shows in what the step wrote.
+func diskFull(err error) bool {
+	var step *engine.StepError
+	if errors.As(err, &step) {
+		return strings.Contains(strings.ToLower(step.Log+step.Fault), "no space left on device")
+	}
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || strings.Contains(err.Error(), "no space left on device")
 }
 
 // produce makes one node and records it. dir is an empty folder of its own.

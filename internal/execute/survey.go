@@ -60,7 +60,7 @@ func (r *run) want(ctx context.Context, k string) error {
 	s := &state{node: n, done: make(chan struct{})}
 	r.states[k] = s
 	if n.Kind == plan.Test {
-		return r.want(ctx, n.Test.Image)
+		return r.want(ctx, n.Ground)
 	}
 	if rec, ok := r.known[name(n)]; ok {
 		if rec.Digest == "" { // a registry's listing does not tell it
@@ -104,15 +104,7 @@ func (r *run) fits(ctx context.Context, n *plan.Node, rec store.Record) (bool, e
 	if !ok {
 		return true, nil
 	}
-	upper, err := r.Store.Manifest(ctx, rec)
-	if err != nil {
-		return false, err
-	}
-	lower, err := r.Store.Manifest(ctx, below)
-	if err != nil {
-		return false, err
-	}
-	return startsWith(upper, lower), nil
+	return r.standsOn(ctx, rec, below)
 }
 
 func startsWith(upper, lower *v1.Manifest) bool {
@@ -133,7 +125,7 @@ func (r *run) surveyTests(ctx context.Context, tests []*state) error {
 	all, ctx := errgroup.WithContext(ctx)
 	all.SetLimit(8)
 	for _, s := range tests {
-		img := r.states[s.node.Test.Image]
+		img := r.states[s.node.Ground]
 		if img.todo {
 			s.todo = true
 			continue
@@ -166,6 +158,7 @@ func (r *run) evidence(ctx context.Context, s *state, rec store.Record) (bool, e
 	if err != nil || e.Status != Passed && e.Status != Skipped {
 		return false, err
 	}
+	r.tests.add(key)
 	s.result.Status, s.result.Digest = Reused, rec.Digest
 	if e.Status == Skipped {
 		s.result.Status, s.result.Reason = Skipped, e.Reason

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"sync"
 	"time"
 
+	"github.com/jetcrate/jetcrate/internal/diag"
 	"github.com/jetcrate/jetcrate/internal/engine"
 )
 
@@ -21,7 +23,7 @@ const keptOutput = 16 << 10
 // good or bad.
 func (r *run) test(ctx context.Context, s *state, dir string, log *nodeLog) error {
 	t := s.node.Test
-	rec, err := r.recordOf(ctx, t.Image)
+	rec, err := r.recordOf(ctx, s.node.Ground)
 	if err != nil {
 		return err
 	}
@@ -97,8 +99,9 @@ func (r *run) runTest(ctx context.Context, s *state, dir, digest string, e *Evid
 		call.Mounts = []engine.Mount{{Source: filepath.Join(dir, "tests"), Target: "/pkg/tests"}}
 	}
 	var out tail
-	call.Stdout = io.MultiWriter(&out, log.writer(s.node.Title(), 1))
-	call.Stderr = io.MultiWriter(&out, log.writer(s.node.Title(), 2))
+	stdout, stderr := &masked{mask: r.mask, to: &out}, &masked{mask: r.mask, to: &out}
+	call.Stdout = io.MultiWriter(stdout, log.writer(s.node.Title(), 1))
+	call.Stderr = io.MultiWriter(stderr, log.writer(s.node.Title(), 2))
 	eng, err := r.engine(ctx)
 	if err != nil {
 		return err
@@ -115,8 +118,10 @@ func (r *run) runTest(ctx context.Context, s *state, dir, digest string, e *Evid
 	if err != nil && (limited.Err() == nil || ctx.Err() != nil) {
 		return err
 	}
+	stdout.end()
+	stderr.end()
 	e.Seconds = time.Since(started).Round(time.Millisecond).Seconds()
-	e.ExitCode, e.Output, e.Status = exit.Code, out.String(), Passed
+	e.ExitCode, e.Output, e.Status = exit.Code, diag.Clean(out.String()), Passed
 	switch {
 	case err != nil || exit.TimedOut:
 		e.Status, e.Reason = Failed, "ran longer than its timeout of "+limitOf(s.node).String()
@@ -127,9 +132,15 @@ func (r *run) runTest(ctx context.Context, s *state, dir, digest string, e *Evid
 }
 
 // tail keeps the last bytes that are written to it.
-type tail struct{ b bytes.Buffer }
+// Both streams of a command do.
+type tail struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
 
 func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.b.Write(p)
 	if extra := t.b.Len() - keptOutput; extra > 0 {
 		t.b.Next(extra)

@@ -57,13 +57,19 @@ type Problem struct {
 	Allowed []string
 }
 
+// maxProblems is when Check has seen enough of a template.
+const maxProblems = 100
+
 // Check returns what is wrong with a template that is evaluated with the
-// contexts of s, in the order of the text.
+// contexts of s, in the order of the text; of very many problems the first.
 func (t *Template) Check(s Scope) []Problem {
 	c := checker{scope: s}
 	for _, p := range t.parts {
 		if p.root == nil {
 			continue
+		}
+		if len(c.problems) >= maxProblems {
+			break
 		}
 		c.base = p.start
 		got := c.typeOf(p.root)

@@ -265,3 +265,11 @@ func TestTruthy(t *testing.T) {
 		require.True(t, expr.Truthy(v), "%v", v)
 	}
 }
+
+// Values that are put together do not grow without end.
+func TestTextIsBounded(t *testing.T) {
+	tmpl, err := expr.Parse(strings.Repeat("${{ env.A }}", 3))
+	require.NoError(t, err)
+	_, err = tmpl.String(map[string]any{"env": map[string]string{"A": strings.Repeat("x", 400<<10)}})
+	require.ErrorContains(t, err, "longer than 1048576 bytes together")
+}

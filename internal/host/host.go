@@ -1,21 +1,21 @@
-// Package host says what the device is that images run on: its L4T release, its
-// model and its GPU architecture, read from the files of its root.
+// Package host says what the device is that images run on, read from the files
+// of its root through an fs.FS: another root (a mounted disk, a device's files in
+// a folder) is asked in the same way.
 //
-// The release comes from /etc/nv_tegra_release, and where that is missing from
-// the installed version of the Debian package nvidia-l4t-core. Model and SoC
-// come from the device tree. Every fact says where it came from; what no file
-// says is unknown, with the reason, and nothing is inferred from anything else.
-// Two sources that disagree make the release unknown: the disagreement is
-// reported, and a person has to say which is right.
+// Every fact says where it came from; what no file says is unknown, with the
+// reason, and nothing is inferred from anything else. The L4T release comes from
+// /etc/nv_tegra_release, and where that is missing from the installed version of
+// the Debian package nvidia-l4t-core. Two of them that disagree make the release
+// unknown. A device tree whose SoC that release does not support is a conflict
+// too: it is reported, and the SoC's GPU rules out images by itself.
 //
-// Facts are read through an fs.FS, so that another root (a mounted disk, a
-// folder of a test) is asked in the same way.
+// Detect reads what decides which image runs here; Inspect reads the rest:
+// memory, disks, Docker, runtimes, power.
 package host
 
 import (
-	"errors"
+	"bytes"
 	"fmt"
-	"io"
 	"io/fs"
 	"slices"
 	"strings"
@@ -23,13 +23,16 @@ import (
 	"github.com/jetcrate/jetcrate/internal/version"
 )
 
-// Facts is what is known of a host.
+// Facts is what is known of a host and decides which image runs on it.
 type Facts struct {
-	L4T   Fact `json:"l4t"`   // 36.4.3
-	Board Fact `json:"board"` // as nv_tegra_release names it
-	Model Fact `json:"model"` // as the device tree names it
-	SoC   Fact `json:"soc"`   // tegra234
-	GPU   Fact `json:"gpu"`   // sm_87
+	L4T     Fact `json:"l4t"`     // 36.4.3
+	Board   Fact `json:"board"`   // as nv_tegra_release names it
+	Model   Fact `json:"model"`   // as the device tree names it
+	Module  Fact `json:"module"`  // Jetson Orin Nano
+	SoC     Fact `json:"soc"`     // tegra234
+	GPU     Fact `json:"gpu"`     // sm_87
+	Arch    Fact `json:"arch"`    // arm64, as Debian names it
+	Flavour Fact `json:"flavour"` // tegra or sbsa
 	// Conflicts are sources that contradict one another, in words.
 	Conflicts []string `json:"conflicts,omitempty"`
 }
@@ -37,6 +40,7 @@ type Facts struct {
 // Fact is something known, with its source, or unknown, with the reason.
 type Fact struct {
 	Value  string `json:"value,omitempty"`
+	Bytes  int64  `json:"bytes,omitempty"`  // where it is an amount
 	Source string `json:"source,omitempty"` // file that says it
 	Reason string `json:"reason,omitempty"` // why it is unknown
 }
@@ -51,22 +55,19 @@ func (f Fact) String() string {
 	return f.Value + " (" + f.Source + ")"
 }
 
+func unknown(format string, args ...any) Fact { return Fact{Reason: fmt.Sprintf(format, args...)} }
+
 // The files that are read, below the root.
 const (
 	releaseFile    = "etc/nv_tegra_release"
 	statusFile     = "var/lib/dpkg/status"
 	modelFile      = "proc/device-tree/model"
 	compatibleFile = "proc/device-tree/compatible"
+	kernelArchFile = "proc/sys/kernel/arch"
 )
 
 // corePackage is the Debian package whose version is the L4T release.
 const corePackage = "nvidia-l4t-core"
-
-// Bounds on what is read: dpkg's status has a few MiB, the others one line.
-const (
-	maxStatus = 64 << 20
-	maxLine   = 64 << 10
-)
 
 // Release is the L4T release, when it is known.
 func (f Facts) Release() (version.Release, bool) {
@@ -75,27 +76,71 @@ func (f Facts) Release() (version.Release, bool) {
 }
 
 // Detect reads the facts of the host whose root is fsys.
-func Detect(fsys fs.FS) Facts {
+func Detect(fsys fs.FS) Facts { return detect(fsys, readStatus(fsys)) }
+
+func detect(fsys fs.FS, dpkg status) Facts {
 	var f Facts
 	tegra, board := fromReleaseFile(fsys)
-	dpkg := fromStatus(fsys)
+	core := fromStatus(dpkg)
 	f.Board = board
 	f.Model = line(fsys, modelFile)
-	f.SoC, f.GPU = fromCompatible(fsys)
+	tree := readTree(fsys)
+	f.SoC, f.GPU, f.Module = tree.soc(), tree.gpu(), tree.module()
+	f.Arch = archOf(fsys, dpkg)
 
 	switch {
-	case tegra.Known() && dpkg.Known() && !same(tegra.Value, dpkg.Value):
-		conflict := fmt.Sprintf("/%s says L4T %s, but %s in /%s has version %s", releaseFile, tegra.Value, corePackage, statusFile, dpkg.Value)
+	case tegra.Known() && core.Known() && !same(tegra.Value, core.Value):
+		conflict := fmt.Sprintf("/%s says L4T %s, but %s in /%s has version %s", releaseFile, tegra.Value, corePackage, statusFile, core.Value)
 		f.Conflicts = append(f.Conflicts, conflict)
 		f.L4T = Fact{Reason: conflict}
 	case tegra.Known():
 		f.L4T = tegra
-	case dpkg.Known():
-		f.L4T = dpkg
+	case core.Known():
+		f.L4T = core
 	default:
-		f.L4T = Fact{Reason: tegra.Reason + "; " + dpkg.Reason}
+		f.L4T = unknown("%s; %s", tegra.Reason, core.Reason)
+	}
+	f.Flavour = f.flavour()
+	if conflict := f.socConflict(); conflict != "" {
+		f.Conflicts = append(f.Conflicts, conflict)
+	}
+	if f.L4T.Known() && f.Arch.Known() && f.Arch.Value != "arm64" {
+		f.Conflicts = append(f.Conflicts, fmt.Sprintf("%s says L4T %s, but %s says %s: L4T is arm64", f.L4T.Source, f.L4T.Value, f.Arch.Source, f.Arch.Value))
 	}
 	return f
+}
+
+// flavour is what the release says. From 38 on L4T comes as tegra and as SBSA,
+// and no file of a device tells them apart: Thor calls itself SBSA to nvidia-smi
+// and tegra to the kernel.
+func (f Facts) flavour() Fact {
+	r, ok := f.Release()
+	switch {
+	case !ok:
+		return unknown("the L4T release is unknown")
+	case r.Major() < 38:
+		return Fact{Value: "tegra", Source: f.L4T.Source + ": L4T below 38"}
+	}
+	return unknown("L4T %d exists for tegra and for sbsa", r.Major())
+}
+
+// socConflict compares the device tree with the release. Which line supports
+// which SoC is as github.com/dusty-nv/jetson-containers at dd206bf has it; of
+// other majors nothing is known.
+func (f Facts) socConflict() string {
+	r, ok := f.Release()
+	if !ok || !f.SoC.Known() {
+		return ""
+	}
+	supports := map[int][]string{
+		32: {"tegra210", "tegra186", "tegra194"},
+		34: {"tegra194", "tegra234"}, 35: {"tegra194", "tegra234"},
+		36: {"tegra234"}, 38: {"tegra264"}, 39: {"tegra234", "tegra264"},
+	}[r.Major()]
+	if supports == nil || slices.Contains(supports, f.SoC.Value) {
+		return ""
+	}
+	return fmt.Sprintf("%s says L4T %s, which supports %s, but %s says %s", f.L4T.Source, r, strings.Join(supports, ", "), f.SoC.Source, f.SoC.Value)
 }
 
 func same(a, b string) bool {
@@ -156,127 +201,84 @@ func ParseTegraRelease(text string) (release, board string, err error) {
 	return r.String(), board, nil
 }
 
-// fromStatus finds the installed nvidia-l4t-core in dpkg's status.
-func fromStatus(fsys fs.FS) Fact {
+// status is dpkg's list of packages, or why it cannot be read.
+type status struct {
+	data   []byte
+	reason string
+}
+
+func readStatus(fsys fs.FS) status {
 	data, err := read(fsys, statusFile, maxStatus)
 	if err != nil {
-		return Fact{Reason: reason(statusFile, err)}
+		return status{reason: reason(statusFile, err)}
 	}
-	for stanza := range strings.SplitSeq(string(data), "\n\n") {
-		var name, status, value string
-		for l := range strings.Lines(stanza) {
-			field, text, _ := strings.Cut(strings.TrimSuffix(l, "\n"), ":")
-			switch field {
-			case "Package":
-				name = strings.TrimSpace(text)
-			case "Status":
-				status = strings.TrimSpace(text)
-			case "Version":
-				value = strings.TrimSpace(text)
-			}
-		}
-		if name != corePackage {
-			continue
-		}
-		if !strings.HasSuffix(status, " installed") {
-			return Fact{Reason: fmt.Sprintf("%s is not installed: /%s says %q", corePackage, statusFile, clip(status))}
-		}
-		number, _, _ := strings.Cut(value, "-") // 36.4.3-20250107174145
-		r, err := version.ParseL4T(number)
-		if err != nil {
-			return Fact{Reason: fmt.Sprintf("/%s: %s has version %q, which is no L4T release", statusFile, corePackage, clip(value))}
-		}
-		return Fact{Value: r.String(), Source: "/" + statusFile}
-	}
-	return Fact{Reason: fmt.Sprintf("/%s has no %s", statusFile, corePackage)}
+	return status{data: data}
 }
 
-// fromCompatible reads the SoC from the device tree, and the architecture of
-// its GPU. The pairs are those of https://developer.nvidia.com/cuda-gpus and of
-// the kernel's device tree bindings (arm/tegra.yaml).
-func fromCompatible(fsys fs.FS) (soc, gpu Fact) {
-	data, err := read(fsys, compatibleFile, maxLine)
+// find returns the version and the architecture of an installed package.
+func (s status) find(name string) (ver, arch string, why string) {
+	if s.reason != "" {
+		return "", "", s.reason
+	}
+	// The list has megabytes: one search for the name instead of reading all.
+	head := []byte("Package: " + name + "\n")
+	at := -1
+	for from := 0; ; {
+		i := bytes.Index(s.data[from:], head)
+		if i < 0 {
+			return "", "", fmt.Sprintf("/%s has no %s", statusFile, name)
+		}
+		if at = from + i; at == 0 || s.data[at-1] == '\n' {
+			break
+		}
+		from = at + 1
+	}
+	stanza, _, _ := bytes.Cut(s.data[at:], []byte("\n\n"))
+	var state string
+	for l := range bytes.Lines(stanza) {
+		field, text, _ := strings.Cut(strings.TrimSpace(string(l)), ":")
+		switch field {
+		case "Status":
+			state = strings.TrimSpace(text)
+		case "Version":
+			ver = clip(strings.TrimSpace(text))
+		case "Architecture":
+			arch = clip(strings.TrimSpace(text))
+		}
+	}
+	if !strings.HasSuffix(state, " installed") {
+		return "", "", fmt.Sprintf("%s is not installed: /%s says %q", name, statusFile, clip(state))
+	}
+	return ver, arch, ""
+}
+
+// fromStatus is the release that the installed nvidia-l4t-core has.
+func fromStatus(dpkg status) Fact {
+	ver, _, why := dpkg.find(corePackage)
+	if why != "" {
+		return Fact{Reason: why}
+	}
+	number, _, _ := strings.Cut(ver, "-") // 36.4.3-20250107174145
+	r, err := version.ParseL4T(number)
 	if err != nil {
-		why := reason(compatibleFile, err)
-		return Fact{Reason: why}, Fact{Reason: why}
+		return unknown("/%s: %s has version %q, which is no L4T release", statusFile, corePackage, ver)
 	}
-	names := strings.Split(strings.TrimRight(string(data), "\x00\n"), "\x00")
-	known := []struct{ soc, gpu string }{
-		{"tegra210", "sm_53"}, {"tegra186", "sm_62"}, {"tegra194", "sm_72"}, {"tegra234", "sm_87"}, {"tegra264", "sm_110"},
-	}
-	for _, k := range known {
-		if slices.Contains(names, "nvidia,"+k.soc) {
-			source := "/" + compatibleFile
-			return Fact{Value: k.soc, Source: source}, Fact{Value: k.gpu, Source: source + ": " + k.soc}
+	return Fact{Value: r.String(), Source: "/" + statusFile}
+}
+
+// archOf is the architecture of the kernel, or of the root's own programs.
+func archOf(fsys fs.FS, dpkg status) Fact {
+	kernel := line(fsys, kernelArchFile)
+	debian := map[string]string{"aarch64": "arm64", "x86_64": "amd64"}
+	if kernel.Known() {
+		if name, ok := debian[kernel.Value]; ok {
+			return Fact{Value: name, Source: kernel.Source}
 		}
+		return unknown("%s says %q", kernel.Source, clip(kernel.Value))
 	}
-	why := fmt.Sprintf("/%s names no SoC that is known here: %q", compatibleFile, clip(strings.Join(names, " ")))
-	return Fact{Reason: why}, Fact{Reason: why}
-}
-
-// line reads the first line of a file; the device tree ends its own with NUL.
-func line(fsys fs.FS, path string) Fact {
-	data, err := read(fsys, path, maxLine)
-	if err != nil {
-		return Fact{Reason: reason(path, err)}
+	_, arch, why := dpkg.find("base-files")
+	if arch == "" {
+		return unknown("%s; %s", kernel.Reason, why)
 	}
-	text, _, _ := strings.Cut(string(data), "\n")
-	text = strings.TrimSpace(strings.TrimRight(text, "\x00"))
-	if text == "" {
-		return Fact{Reason: "/" + path + " is empty"}
-	}
-	return Fact{Value: printable(text), Source: "/" + path}
-}
-
-func read(fsys fs.FS, path string, limit int64) ([]byte, error) {
-	f, err := fsys.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.IsDir() {
-		return nil, errors.New("is a folder")
-	}
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(data)) > limit {
-		return nil, fmt.Errorf("is larger than %d KiB", limit>>10)
-	}
-	return data, nil
-}
-
-func reason(path string, err error) string {
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return "there is no /" + path
-	case errors.Is(err, fs.ErrPermission):
-		return "/" + path + " may not be read"
-	}
-	var pe *fs.PathError
-	if errors.As(err, &pe) { // its path is the opened one, said already
-		err = pe.Err
-	}
-	return fmt.Sprintf("/%s: %s", path, err)
-}
-
-// clip shortens what is shown of a file that is not what it should be.
-func clip(s string) string {
-	const most = 100
-	s = printable(s)
-	if len(s) > most {
-		return strings.ToValidUTF8(s[:most], "") + "..."
-	}
-	return s
-}
-
-// printable keeps a file's bytes from driving the terminal they are shown on.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r >= 0x7f && r < 0xa0 || r == '\uFFFD' {
-			return '?'
-		}
-		return r
-	}, strings.ToValidUTF8(s, "?"))
+	return Fact{Value: arch, Source: "/" + statusFile + ": base-files"}
 }

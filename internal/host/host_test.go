@@ -3,9 +3,11 @@ package host_test
 import (
 	"encoding/json"
 	"flag"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/fstest"
 
@@ -15,42 +17,109 @@ import (
 
 var update = flag.Bool("update", false, "rewrite golden files")
 
-// Every folder of testdata is the root of a host; beside it lie its facts.
-func TestDetect(t *testing.T) {
-	entries, err := os.ReadDir("testdata")
-	require.NoError(t, err)
+// Every folder of testdata/devices is the root of a device; beside it lie its facts.
+func TestInspect(t *testing.T) {
 	found := 0
-	for _, e := range entries {
-		if !e.IsDir() || e.Name() == "fuzz" {
-			continue
-		}
+	for _, name := range devices(t) {
 		found++
-		t.Run(e.Name(), func(t *testing.T) {
-			facts := host.Detect(os.DirFS(filepath.Join("testdata", e.Name())))
-			got, err := json.MarshalIndent(facts, "", "  ")
+		t.Run(name, func(t *testing.T) {
+			fsys := root(t, name)
+			got, err := json.MarshalIndent(host.Inspect(fsys), "", "  ")
 			require.NoError(t, err)
-			path := filepath.Join("testdata", e.Name()+".json")
+			path := filepath.Join("testdata", "devices", name+".json")
 			if *update {
 				require.NoError(t, os.WriteFile(path, append(got, '\n'), 0o644))
 			}
 			want, err := os.ReadFile(path)
 			require.NoError(t, err)
 			require.Equal(t, string(want), string(got)+"\n")
+			require.Equal(t, host.Detect(fsys), host.Inspect(fsys).Facts)
 		})
 	}
-	require.NotZero(t, found)
+	require.GreaterOrEqual(t, found, 12)
 }
 
+func devices(t *testing.T) []string {
+	t.Helper()
+	entries, err := os.ReadDir("testdata/devices")
+	require.NoError(t, err)
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+func root(t *testing.T, device string) fs.FS {
+	t.Helper()
+	fsys, err := host.Root(filepath.Join("testdata", "devices", device))
+	require.NoError(t, err)
+	return fsys
+}
+
+// What is said here by hand is not taken from what Detect says.
 func TestRelease(t *testing.T) {
+	releases := map[string]string{
+		"nano-32.7.1": "32.7.1", "tx2-32.7.6": "32.7.6", "agx-orin-35.4.1": "35.4.1", "xavier-nx-35.4.1": "35.4.1",
+		"agx-orin-36.3.0": "36.3.0", "orin-nano-36.4.3": "36.4.3", "orin-nx-36.4.9": "36.4.9", "dpkg-only": "36.4.3",
+		"agx-thor-38.2.0": "38.2.0", "agx-orin-38.4.0": "38.4.0", "agx-orin-39.1.0": "39.1.0", "newer-40.0.0": "40.0.0",
+		"nano-says-36.4.3": "36.4.3", "x86-says-36.4.3": "36.4.3",
+		"contradictory": "", "x86": "", "removed": "", "garbled": "", "container": "", "sbsa-server": "",
+	}
+	for _, name := range devices(t) {
+		want, ok := releases[name]
+		require.True(t, ok, name)
+		r, known := host.Detect(root(t, name)).Release()
+		require.Equal(t, want, r.String(), name)
+		require.Equal(t, want != "", known, name)
+	}
+}
+
+func TestConflicts(t *testing.T) {
 	for name, want := range map[string]string{
-		"r32.7.1": "32.7.1", "r35.4.1": "35.4.1", "r36.4.3": "36.4.3", "dpkg-only": "36.4.3",
-		"contradictory": "", "x86": "", "removed": "", "garbled": "",
+		"contradictory":    "/etc/nv_tegra_release says L4T 35.4.1, but nvidia-l4t-core in /var/lib/dpkg/status has version 36.4.3",
+		"nano-says-36.4.3": "/etc/nv_tegra_release says L4T 36.4.3, which supports tegra234, but /proc/device-tree/compatible says tegra210",
+		"agx-orin-38.4.0":  "/etc/nv_tegra_release says L4T 38.4.0, which supports tegra264, but /proc/device-tree/compatible says tegra234",
+		"x86-says-36.4.3":  "/etc/nv_tegra_release says L4T 36.4.3, but /proc/sys/kernel/arch says amd64: L4T is arm64",
+		"orin-nano-36.4.3": "", "agx-orin-39.1.0": "", "newer-40.0.0": "",
 	} {
-		t.Run(name, func(t *testing.T) {
-			r, known := host.Detect(os.DirFS(filepath.Join("testdata", name))).Release()
-			require.Equal(t, want, r.String())
-			require.Equal(t, want != "", known)
-		})
+		require.Equal(t, want, strings.Join(host.Detect(root(t, name)).Conflicts, "; "), name)
+	}
+}
+
+// A link of another device leads into its own root, or nowhere.
+func TestRootKeepsLinksInside(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "etc"), 0o755))
+	outside := filepath.Join(t.TempDir(), "release")
+	require.NoError(t, os.WriteFile(outside, []byte("# R36 (release), REVISION: 4.3\n"), 0o644))
+	require.NoError(t, os.Symlink(outside, filepath.Join(dir, "etc", "nv_tegra_release")))
+	fsys, err := host.Root(dir)
+	require.NoError(t, err)
+	require.False(t, host.Detect(fsys).L4T.Known())
+	_, err = host.Root(outside)
+	require.Error(t, err)
+}
+
+// A pipe is not waited for.
+func TestPipe(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "etc"), 0o755))
+	require.NoError(t, syscall.Mkfifo(filepath.Join(dir, "etc", "nv_tegra_release"), 0o644))
+	fsys, err := host.Root(dir)
+	require.NoError(t, err)
+	require.Contains(t, host.Detect(fsys).L4T.Reason, "/etc/nv_tegra_release: is not a file")
+}
+
+func TestDiskOf(t *testing.T) {
+	fsys := fstest.MapFS{
+		"proc/self/mounts":              {Data: []byte("overlay / overlay rw 0 0\n/dev/mmcblk0p1 /a ext4 rw 0 0\n/dev/nvme0n1 /a/b\\040c ext4 rw 0 0\n/dev/sda1 /a/bb ext4 rw 0 0\n")},
+		"sys/block/mmcblk0/device/type": {Data: []byte("MMC\n")},
+	}
+	for folder, want := range map[string]string{"/": "", "/x": "", "/a": "eMMC", "/a/b": "eMMC", "/a/b c/d": "NVMe", "/a/bb": "SATA or USB disk", "/a/bbb": "eMMC"} {
+		require.Equal(t, want, host.DiskOf(fsys, folder).Value, folder)
 	}
 }
 
@@ -91,23 +160,37 @@ func TestParseTegraRelease(t *testing.T) {
 	}
 }
 
-// No file of a host makes Detect panic, invent a release that does not parse,
+// No file of a host makes Inspect panic, invent a release that does not parse,
 // or hand on control characters.
-func FuzzDetect(f *testing.F) {
-	f.Add([]byte("# R36 (release), REVISION: 4.3, BOARD: generic\n"), []byte("Package: nvidia-l4t-core\nStatus: install ok installed\nVersion: 36.4.3-2025\n"), []byte("nvidia,tegra234\x00"))
-	f.Add([]byte("# R"), []byte("\n\n"), []byte("\x00"))
-	f.Fuzz(func(t *testing.T, release, status, tree []byte) {
-		facts := host.Detect(fstest.MapFS{
-			"etc/nv_tegra_release":        {Data: release},
-			"var/lib/dpkg/status":         {Data: status},
-			"proc/device-tree/model":      {Data: tree},
-			"proc/device-tree/compatible": {Data: tree},
-		})
-		_, known := facts.Release()
-		require.Equal(t, facts.L4T.Known(), known)
-		for _, fact := range []host.Fact{facts.L4T, facts.Board, facts.Model, facts.SoC, facts.GPU} {
+func FuzzInspect(f *testing.F) {
+	f.Add([]byte("# R36 (release), REVISION: 4.3, BOARD: generic\n"), []byte("Package: nvidia-l4t-core\nStatus: install ok installed\nVersion: 36.4.3-2025\n"), []byte("nvidia,tegra234\x00"), []byte(`{"runtimes": {"nvidia": {}}}`))
+	f.Add([]byte("# R"), []byte("\n\n"), []byte("\x00"), []byte("kind: a/b\ndevices: [{name: all}]"))
+	f.Add([]byte("pmode:0002"), []byte("MemTotal: 4 kB\nSwapTotal: 1 kB"), []byte("/dev/mmcblk0p1 / ext4"), []byte("[nvidia-container-runtime]\nmode = 'cdi'"))
+	f.Fuzz(func(t *testing.T, release, status, tree, config []byte) {
+		fsys := fstest.MapFS{}
+		for content, names := range map[*[]byte][]string{
+			&release: {"etc/nv_tegra_release", "var/lib/nvpmodel/status", "proc/driver/nvidia/version", "etc/os-release"},
+			&status:  {"var/lib/dpkg/status", "proc/meminfo", "proc/swaps", "etc/nvpmodel.conf"},
+			&tree:    {"proc/device-tree/model", "proc/device-tree/compatible", "proc/self/mounts", "proc/sys/kernel/osrelease", "proc/sys/kernel/arch"},
+			&config:  {"etc/docker/daemon.json", "etc/cdi/x.yaml", "etc/nvidia-container-runtime/config.toml", "usr/local/cuda/version.json"},
+		} {
+			for _, name := range names {
+				fsys[name] = &fstest.MapFile{Data: *content}
+			}
+		}
+		d := host.Inspect(fsys)
+		_, known := d.Release()
+		require.Equal(t, d.L4T.Known(), known)
+		for _, fact := range []host.Fact{
+			d.L4T, d.Board, d.Model, d.Module, d.SoC, d.GPU, d.Arch, d.Flavour, d.JetPack, d.OS, d.Kernel, d.Driver, d.CUDA, d.Memory, d.Swap,
+			d.Zram, d.PowerMode, d.Container, d.Docker.Version, d.Docker.DefaultRuntime, d.Docker.Root, d.Docker.Disk, d.Docker.Toolkit, d.Docker.Mode, d.Docker.RawTable,
+		} {
 			require.NotEqual(t, fact.Value == "", fact.Reason == "", "a fact is known or has a reason")
 			require.NotContains(t, fact.String(), "\x1b")
+		}
+		for _, list := range []host.List{d.Accelerators, d.Docker.Runtimes, d.Docker.CDI} {
+			require.NotEqual(t, len(list.Values) == 0, list.Reason == "")
+			require.NotContains(t, list.String(), "\x1b")
 		}
 	})
 }

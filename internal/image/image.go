@@ -31,6 +31,7 @@ type OpenOptions struct {
 	Platform  v1.Platform       // which image of an index; linux/arm64 when empty
 	Insecure  bool              // plain HTTP where the registry has no TLS
 	Transport http.RoundTripper // nil is the default of go-containerregistry
+	Patience  Patience
 }
 
 // Open finds an image in a registry, with the credentials that Docker's
@@ -47,17 +48,15 @@ func Open(ctx context.Context, ref string, o OpenOptions) (v1.Image, error) {
 	if o.Platform.OS == "" {
 		o.Platform = v1.Platform{OS: "linux", Architecture: "arm64"}
 	}
-	opts := []remote.Option{
+	img, err := remote.Image(r,
 		remote.WithContext(ctx),
 		remote.WithAuthFromKeychain(authn.DefaultKeychain),
 		remote.WithPlatform(o.Platform),
-	}
-	if o.Transport != nil {
-		opts = append(opts, remote.WithTransport(o.Transport))
-	}
-	img, err := remote.Image(r, opts...)
+		remote.WithTransport(Transport(o.Transport, o.Patience)),
+		remote.WithRetryPredicate(Retryable),
+	)
 	if err != nil {
-		return nil, fmt.Errorf("opening image %s for %s: %w", ref, o.Platform.String(), err)
+		return nil, fmt.Errorf("opening image %s for %s: %w", ref, o.Platform.String(), Explain(r.Context().Registry, r.Context().RepositoryStr(), err))
 	}
 	return img, nil
 }

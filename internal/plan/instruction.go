@@ -25,23 +25,30 @@ func BuildStage(pkg string) string { return "build-" + pkg }
 // PackageDir is the folder of the build context that holds a package's files.
 func PackageDir(pkg string) string { return "packages/" + pkg }
 
+// surroundings are what an instruction takes from the package and the platform.
+type surroundings struct {
+	pkg, arch, epoch string
+	files            bool // of the package, that the phase sees
+	artifact         bool
+}
+
 // instruction renders a step as a RUN with a here-document. Variables are
 // exported by the script and not by ENV, so that they leave nothing in the
 // image. The number of jobs arrives as a secret, because no cache key, of ours
 // or of an engine, holds secrets.
-func instruction(r resolved, ph phase, n *Node, epoch string) (Instruction, error) {
+func instruction(r resolved, ph phase, at surroundings) (Instruction, error) {
 	var mounts []string
 	mount := func(format string, args ...any) { mounts = append(mounts, "--mount="+fmt.Sprintf(format, args...)) }
-	if len(n.Files) > 0 {
-		mount("type=bind,source=%s,target=/pkg", PackageDir(n.Package))
+	if at.files {
+		mount("type=bind,source=%s,target=/pkg", PackageDir(at.pkg))
 	}
 	ins := Instruction{Secrets: r.secrets}
 	if r.archive != nil {
 		mount("type=bind,from=%s,source=/source,target=/source", SourceStage(r.archive.SHA256))
 		ins.Sources = []string{key(Source, sourceKey{r.archive.SHA256})}
 	}
-	if ph != building && n.Artifact != "" {
-		mount("type=bind,from=%s,source=/out,target=/artifact", BuildStage(n.Package))
+	if ph != building && at.artifact {
+		mount("type=bind,from=%s,source=/out,target=/artifact", BuildStage(at.pkg))
 	}
 	for _, c := range r.cache {
 		for _, dir := range cacheDirs[c] {
@@ -49,7 +56,7 @@ func instruction(r resolved, ph phase, n *Node, epoch string) (Instruction, erro
 			if c == "apt" {
 				sharing = ",sharing=locked"
 			}
-			mount("type=cache,id=jetcrate-%s-%s,target=%s%s", n.Arch, strings.ReplaceAll(strings.Trim(dir, "/"), "/", "-"), dir, sharing)
+			mount("type=cache,id=jetcrate-%s-%s,target=%s%s", at.arch, strings.ReplaceAll(strings.Trim(dir, "/"), "/", "-"), dir, sharing)
 		}
 	}
 	for _, s := range r.secrets {
@@ -65,8 +72,8 @@ func instruction(r resolved, ph phase, n *Node, epoch string) (Instruction, erro
 	} else {
 		b.WriteString("set -eu\n")
 	}
-	if r.apt && epoch != "" {
-		fmt.Fprintf(&b, "# apt epoch %s\n", epoch)
+	if r.apt && at.epoch != "" {
+		fmt.Fprintf(&b, "# apt epoch %s\n", at.epoch)
 	}
 	switch ph {
 	case building:
@@ -77,7 +84,7 @@ func instruction(r resolved, ph phase, n *Node, epoch string) (Instruction, erro
 		b.WriteString("mkdir -p /destdir; export DESTDIR=/destdir\n")
 	}
 	for _, v := range r.env {
-		q, err := syntax.Quote(v.Value, syntax.LangPOSIX)
+		q, err := shellWord(v.Value)
 		if err != nil {
 			return ins, fmt.Errorf("variable %s cannot be given to a shell: %w", v.Name, err)
 		}
@@ -88,7 +95,7 @@ func instruction(r resolved, ph phase, n *Node, epoch string) (Instruction, erro
 		}
 	}
 	if r.dir != "" {
-		q, err := syntax.Quote(r.dir, syntax.LangPOSIX)
+		q, err := shellWord(r.dir)
 		if err != nil {
 			return ins, fmt.Errorf("working-directory cannot be given to a shell: %w", err)
 		}
@@ -120,6 +127,16 @@ var cacheDirs = map[string][]string{
 	"apt":    {"/var/cache/apt", "/var/lib/apt/lists"},
 	"pip":    {"/root/.cache/pip"},
 	"ccache": {"/root/.cache/ccache"},
+}
+
+// shellWord is s as one word of a POSIX shell. The library quotes no newline
+// and no tab, which single quotes bear.
+func shellWord(s string) (string, error) {
+	if strings.ContainsAny(s, "\n\t") {
+		s = "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+		return s, nil
+	}
+	return syntax.Quote(s, syntax.LangPOSIX)
 }
 
 // maxLine is what a line of a Dockerfile may hold, in bytes: BuildKit's parser

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/jetcrate/jetcrate/internal/solve"
-	"github.com/jetcrate/jetcrate/internal/spec"
 )
 
 func tuple(p solve.Platform) Tuple {
@@ -28,8 +27,8 @@ func cellID(t Tuple, target string) string {
 	return strings.Join(append(parts, "py"+t.Python, target), "/")
 }
 
-// ref names a picked package, with the options that are not its defaults.
-func ref(p *solve.Picked) PackageRef {
+// ref names the package of a closure, with the options that are not its defaults.
+func ref(p *solve.Closure) PackageRef {
 	r := PackageRef{Name: p.Package.Name, Version: p.Version.Version}
 	for name, v := range p.Options {
 		o := p.Package.Options[name]
@@ -47,11 +46,11 @@ func ref(p *solve.Picked) PackageRef {
 	return r
 }
 
-func imageName(res *solve.Resolution) string {
+func imageName(targets []*solve.Closure) string {
 	var parts []string
-	for _, n := range res.Targets {
-		s := n
-		opts := ref(res.Packages[n]).Options
+	for _, c := range targets {
+		s := c.Package.Name
+		opts := ref(c).Options
 		for _, k := range sortedKeys(opts) {
 			s += "-" + k
 			if opts[k] != "true" {
@@ -67,10 +66,10 @@ var notTag = regexp.MustCompile(`[^A-Za-z0-9_.-]+`)
 
 // tag is the readable tag of a cell's image: pytorch-2.8.0-r36.4.0-cu126-py310.
 // A tag holds at most 128 characters.
-func tag(c *Cell, res *solve.Resolution) string {
+func tag(c *Cell, targets []*solve.Closure) string {
 	s := c.Name
-	if len(res.Targets) == 1 {
-		s += "-" + res.Packages[res.Targets[0]].Version.Version
+	if len(targets) == 1 {
+		s += "-" + targets[0].Version.Version
 	}
 	if c.Platform.Flavour != "tegra" {
 		s += "-" + c.Platform.Flavour
@@ -87,46 +86,28 @@ func tag(c *Cell, res *solve.Resolution) string {
 	return s + tail
 }
 
-// filesOf lists a package's files: those that its phases see, and its tests'.
-func (b *builder) filesOf(p *spec.Package) packageFiles {
-	if f, ok := b.files[p.Name]; ok {
-		return f
-	}
-	var f packageFiles
-	listed, mistakes := spec.Files(b.fsys, p)
-	b.list = append(b.list, mistakes...)
-	for _, x := range listed {
-		file := File{Path: x.Path, SHA256: x.SHA256, Exec: x.Exec}
-		if x.Test {
-			f.tests = append(f.tests, file)
-		} else {
-			f.visible = append(f.visible, file)
-		}
-	}
-	b.files[p.Name] = f
-	return f
-}
-
 // sorted puts nodes after what they need and what gates them; the order in
 // which they were made decides the rest.
 func sorted(made []*Node, nodes map[string]*Node) []*Node {
-	var out []*Node
-	done := map[string]bool{}
+	out := make([]*Node, 0, len(made))
 	var place func(*Node)
-	place = func(n *Node) {
-		if done[n.Key] {
-			return
-		}
-		done[n.Key] = true
-		for _, k := range append(append([]string(nil), n.Needs...), n.Gates...) {
-			if below := nodes[k]; below != nil {
-				place(below)
+	below := func(keys []string) {
+		for _, k := range keys {
+			if n := nodes[k]; n != nil && !n.placed {
+				place(n)
 			}
 		}
+	}
+	place = func(n *Node) {
+		n.placed = true
+		below(n.Needs)
+		below(n.Gates)
 		out = append(out, n)
 	}
 	for _, n := range made {
-		place(n)
+		if !n.placed {
+			place(n)
+		}
 	}
 	return out
 }

@@ -93,11 +93,23 @@ type Node struct {
 	Needs   []string `json:"needs,omitempty"` // keys of what it is made of, in order
 	Gates   []string `json:"gates,omitempty"` // keys of tests that must pass before
 
-	Arch         string        `json:"arch"`
+	Arch   string   `json:"arch"`
+	Ground string   `json:"ground,omitempty"` // Source, Artifact, Linked, Test: key of the image it is made or runs on
+	Test   *TestRun `json:"test,omitempty"`   // Test; many share one
+	*Making
+
+	// No part of a key.
+	TimeoutMinutes float64 `json:"timeout-minutes,omitempty"`
+
+	placed bool // while sorting
+}
+
+// Making is what it takes to make a node. Most nodes of a plan are tests, which
+// share one that is empty.
+type Making struct {
 	Base         *BaseImage    `json:"base,omitempty"`         // Base
 	Archive      *spec.Archive `json:"archive,omitempty"`      // Source
 	Parent       string        `json:"parent,omitempty"`       // Stacked: key of the base or layer below
-	Ground       string        `json:"ground,omitempty"`       // Artifact, Linked: key of the image it is made on
 	Artifact     string        `json:"artifact,omitempty"`     // Stacked, Linked: key of the package's own artifact
 	Instructions []Instruction `json:"instructions,omitempty"` // Artifact, Stacked, Linked
 	Dockerfile   string        `json:"dockerfile,omitempty"`   // Stacked: file of the package that replaces instructions
@@ -106,11 +118,8 @@ type Node struct {
 	Chain        []string      `json:"chain,omitempty"`        // Image: base and stacked layers, bottom up
 	Linked       []string      `json:"linked,omitempty"`       // Image: linked layers, bottom up
 	Labels       *Labels       `json:"labels,omitempty"`       // Image of a cell
-	Test         *TestRun      `json:"test,omitempty"`         // Test
 
-	// No part of a key.
-	TimeoutMinutes float64         `json:"timeout-minutes,omitempty"`
-	Resources      *spec.Resources `json:"resources,omitempty"`
+	Resources *spec.Resources `json:"resources,omitempty"` // no part of a key
 }
 
 // Title names the node for people.
@@ -179,10 +188,9 @@ type File struct {
 	Exec   bool   `json:"exec,omitempty"`
 }
 
-// TestRun is a test as it runs.
+// TestRun is a test as it runs, on whichever image.
 type TestRun struct {
 	Name    string   `json:"name"`
-	Image   string   `json:"image"` // key
 	Args    []string `json:"args"`
 	Env     []string `json:"env,omitempty"`
 	GPU     bool     `json:"gpu,omitempty"`

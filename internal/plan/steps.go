@@ -6,9 +6,9 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/jetcrate/jetcrate/internal/diag"
-	"github.com/jetcrate/jetcrate/internal/expr"
 	"github.com/jetcrate/jetcrate/internal/spec"
 )
 
@@ -29,9 +29,10 @@ type resolved struct {
 
 // expander evaluates the steps of one phase of one package.
 type expander struct {
-	cat    *spec.Catalog
-	values map[string]any // contexts of the package
-	list   *diag.List
+	cat       *spec.Catalog
+	templates *templates
+	values    map[string]any // contexts of the package
+	list      *diag.List
 }
 
 // maxDepth bounds reusable steps that use others; lint refuses cycles.
@@ -47,7 +48,7 @@ func (x *expander) steps(steps []spec.Step, doc spec.Positioner, path []any, out
 		}
 		scope := x.scope(inputs, outer.env)
 		if st.If != "" {
-			holds, err := expr.Holds(st.If, scope)
+			holds, err := x.templates.holds(st.If, scope)
 			if err != nil {
 				x.list.Errorf("bad-expression", at("if"), "%v", err)
 			}
@@ -166,7 +167,7 @@ func (x *expander) inputs(def *spec.StepDef, st spec.Step, scope map[string]any,
 func (x *expander) value(v any, scope map[string]any, pos diag.Position) any {
 	switch v := v.(type) {
 	case string:
-		t, err := expr.Parse(v)
+		t, err := x.templates.text(v)
 		if err == nil {
 			var out any
 			if out, err = t.Eval(scope); err == nil {
@@ -192,7 +193,7 @@ func (x *expander) value(v any, scope map[string]any, pos diag.Position) any {
 }
 
 func (x *expander) text(src string, scope map[string]any, pos diag.Position) string {
-	t, err := expr.Parse(src)
+	t, err := x.templates.text(src)
 	if err == nil {
 		var s string
 		if s, err = t.String(scope); err == nil {
@@ -207,6 +208,9 @@ func (x *expander) text(src string, scope map[string]any, pos diag.Position) str
 // visible refuses a value in which an expression has made a character that a
 // file of the catalog must not hold, such as fromJSON('"\u001b"').
 func (x *expander) visible(s string, pos diag.Position) {
+	if !utf8.ValidString(s) {
+		x.list.Errorf("unsafe-value", pos, "the value is not UTF-8")
+	}
 	for _, r := range s {
 		if diag.Hidden(r) && r != '\n' && r != '\t' {
 			x.list.Errorf("unsafe-value", pos, "the value holds the character U+%04X, which nobody sees as what it is", r)
@@ -219,7 +223,7 @@ func (x *expander) visible(s string, pos diag.Position) {
 // so only characters that no shell interprets are let through; everything else
 // has to come as a variable.
 func (x *expander) script(src string, scope map[string]any, pos diag.Position) string {
-	t, err := expr.Parse(src)
+	t, err := x.templates.text(src)
 	if err != nil {
 		x.list.Errorf("bad-expression", pos, "%v", err)
 		return ""
@@ -264,7 +268,7 @@ var sha256Hex = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 // archive evaluates `fetch:`.
 func (x *expander) archive(src string, scope map[string]any, pos diag.Position) *spec.Archive {
-	t, err := expr.ParseCondition(src) // with or without ${{ }}
+	t, err := x.templates.condition(src) // with or without ${{ }}
 	var v any
 	if err == nil {
 		v, err = t.Eval(scope)

@@ -16,8 +16,8 @@ import (
 func fetch(n *plan.Node) string {
 	a := n.Archive
 	var b strings.Builder
-	b.WriteString("RUN <<'JETCRATE'\nset -eu\nmkdir -p /source\n")
-	fmt.Fprintf(&b, "file=/source/%s\nsha256=%s\n", word(a.Name()), a.SHA256)
+	b.WriteString("set -eu\nmkdir -p /source\n")
+	fmt.Fprintf(&b, "file=/source/%s\nsha256=%s\n", word(a.Name()), word(a.SHA256))
 	b.WriteString(`get() {
     echo "fetching $1"
     /usr/lib/apt/apt-helper -o APT::Sandbox::User=root -o Acquire::Retries=1 -o Acquire::http::Timeout=20 \
@@ -33,12 +33,12 @@ func fetch(n *plan.Node) string {
 	if a.Debian != "" {
 		fmt.Fprintf(&b, "for mirror in $(apt-get indextargets --no-release-info --format '$(REPO_URI)' | sort -u); do\n    if get \"${mirror%%/}/\"%s; then exit 0; fi\ndone\n", word(a.Debian))
 	}
-	b.WriteString("echo \"no place gives this archive with SHA-256 $sha256\" >&2\nexit 1\nJETCRATE")
-	return b.String()
+	b.WriteString("echo \"no place gives this archive with SHA-256 $sha256\" >&2\nexit 1\n")
+	return "RUN " + plan.HereDoc(b.String())
 }
 
-// word is s as one word of a POSIX shell. The schema lets no control characters
-// through, so quoting cannot fail.
+// word is s as one word of a POSIX shell. The plan lets no control characters
+// through, so quoting cannot fail; if it did, the word would be an empty one.
 func word(s string) string {
 	q, err := syntax.Quote(s, syntax.LangPOSIX)
 	if err != nil {

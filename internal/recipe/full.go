@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"errors"
 	"fmt"
 	"sort"
 	"strings"
@@ -28,7 +29,13 @@ func Full(p *plan.Plan, image *plan.Node, labels map[string]string) (Recipe, err
 	f := &full{plan: p, done: map[string]string{}, content: map[string]bool{}}
 	f.image(image, "image")
 	for _, k := range sortedKeys(labels) {
-		fmt.Fprintf(&f.b, "LABEL %s=%s\n", quote(k), quote(labels[k]))
+		name, err := quote(k)
+		value, err2 := quote(labels[k])
+		f.err = errors.Join(f.err, err, err2)
+		fmt.Fprintf(&f.b, "LABEL %s=%s\n", name, value)
+	}
+	if f.err != nil {
+		return Recipe{}, f.err
 	}
 	if f.foreign != "" {
 		return Recipe{}, fmt.Errorf("%s comes with a Dockerfile of its own, which is an engine call of its own: the target has no single Dockerfile", f.foreign)
@@ -45,6 +52,7 @@ type full struct {
 	done    map[string]string // key -> stage
 	content map[string]bool
 	foreign string // a package with a dockerfile:
+	err     error  // what cannot be written
 }
 
 // stage makes the stage of a node, unless it is there, and returns its name.
@@ -74,7 +82,7 @@ func (f *full) stage(k string) string {
 			f.foreign = n.Package
 		}
 		f.steps(n, f.stage(n.Parent), name)
-		f.b.WriteString(env(n.Env))
+		f.env(n.Env)
 	case plan.Image:
 		if len(n.Linked) == 0 && len(n.Env) == 0 {
 			name = f.stage(n.Chain[len(n.Chain)-1])
@@ -97,7 +105,13 @@ func (f *full) image(n *plan.Node, name string) {
 	for _, r := range roots {
 		fmt.Fprintf(&f.b, "COPY --link --from=%s /destdir/ /\n", r)
 	}
-	f.b.WriteString(env(n.Env))
+	f.env(n.Env)
+}
+
+func (f *full) env(vars []plan.Var) {
+	text, err := env(vars)
+	f.err = errors.Join(f.err, err)
+	f.b.WriteString(text)
 }
 
 func (f *full) steps(n *plan.Node, from, name string) {

@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/jetcrate/jetcrate/internal/plan"
 )
@@ -72,7 +74,11 @@ func Render(p *plan.Plan, n *plan.Node) (Recipe, error) {
 			}, nil
 		}
 		r := steps(p, n, Below, "layer")
-		r.Dockerfile += env(n.Env)
+		vars, err := env(n.Env)
+		if err != nil {
+			return Recipe{}, err
+		}
+		r.Dockerfile += vars
 		r.Target = "layer"
 		return r, nil
 	}
@@ -113,22 +119,33 @@ func steps(p *plan.Plan, n *plan.Node, from, stage string) Recipe {
 }
 
 // env renders variables that stay in the image.
-func env(vars []plan.Var) string {
+func env(vars []plan.Var) (string, error) {
 	var b strings.Builder
 	for _, v := range vars {
-		if v.Prepend {
-			fmt.Fprintf(&b, "ENV %s=%s\"${%s:+:$%s}\"\n", v.Name, quote(v.Value), v.Name, v.Name)
-		} else {
-			fmt.Fprintf(&b, "ENV %s=%s\n", v.Name, quote(v.Value))
+		value, err := quote(v.Value)
+		if err != nil {
+			return "", fmt.Errorf("variable %s of %s: %w", v.Name, v.Owner, err)
 		}
+		if v.Prepend {
+			value += fmt.Sprintf(`"${%s:+:$%s}"`, v.Name, v.Name)
+			if v.Name != "PATH" {
+				// what lies below may leave it open: without ARG, BuildKit's linter warns of a variable that is not there
+				fmt.Fprintf(&b, "ARG %s\n", v.Name)
+			}
+		}
+		fmt.Fprintf(&b, "ENV %s=%s\n", v.Name, value)
 	}
-	return b.String()
+	return b.String(), nil
 }
 
 // quote writes a value of ENV or LABEL so that the Dockerfile's own expansion
-// leaves it alone.
-func quote(s string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`).Replace(s) + `"`
+// leaves it alone. A Dockerfile has no way to write a newline there: what stands
+// behind one would be an instruction.
+func quote(s string) (string, error) {
+	if strings.ContainsFunc(s, unicode.IsControl) || !utf8.ValidString(s) {
+		return "", fmt.Errorf("a Dockerfile cannot hold the value %q", s)
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`).Replace(s) + `"`, nil
 }
 
 // secrets notes the names of secrets that a step mounts, each once.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 
+	"github.com/jetcrate/jetcrate/internal/diag"
 	"github.com/jetcrate/jetcrate/internal/engine"
 	"github.com/jetcrate/jetcrate/internal/execute"
 )
@@ -12,7 +13,7 @@ import (
 type lines struct{ enc *json.Encoder }
 
 func newLines(w io.Writer) *lines {
-	enc := json.NewEncoder(w)
+	enc := json.NewEncoder(diag.Visible(w))
 	enc.SetEscapeHTML(false)
 	return &lines{enc}
 }
@@ -32,10 +33,10 @@ type step struct {
 }
 
 func (l *lines) event(e execute.Event) error {
-	e.Name, e.Reason, e.Text = clean(e.Name), clean(e.Reason), clean(e.Text)
+	e.Name, e.Reason, e.Text = diag.Clean(e.Name), diag.Clean(e.Reason), diag.Clean(e.Text)
 	out := line{Event: e}
 	if s := e.Step; s != nil {
-		out.Step = &step{Name: clean(s.Name), Stream: s.Stream, Text: clean(string(s.Data)), Error: clean(s.Error)}
+		out.Step = &step{Name: diag.Clean(s.Name), Stream: s.Stream, Text: diag.Clean(string(s.Data)), Error: diag.Clean(s.Error)}
 		switch s.Kind {
 		case engine.Started:
 			out.Step.State = "started"

@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/jetcrate/jetcrate/internal/diag"
 	"github.com/jetcrate/jetcrate/internal/engine"
 	"github.com/jetcrate/jetcrate/internal/execute"
 	"github.com/moby/buildkit/client"
@@ -126,7 +127,7 @@ func (t *translator) step(e execute.Event) *client.SolveStatus {
 	}
 	switch e.Step.Kind {
 	case engine.Log:
-		log := &client.VertexLog{Vertex: id, Stream: e.Step.Stream, Data: []byte(clean(string(e.Step.Data))), Timestamp: when}
+		log := &client.VertexLog{Vertex: id, Stream: e.Step.Stream, Data: []byte(diag.Clean(string(e.Step.Data))), Timestamp: when}
 		s := &client.SolveStatus{Logs: []*client.VertexLog{log}}
 		if !known {
 			s.Vertexes = vertexStatus(v).Vertexes

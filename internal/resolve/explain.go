@@ -34,14 +34,15 @@ func (w weigher) name(r *table.Row) string {
 }
 
 // explain says why nothing was chosen, and what comes nearest.
-func (w weigher) explain(c catalog, cs []Candidate) []string {
+func (w weigher) explain(cs []Candidate) []string {
 	var asked []string
 	for _, want := range w.query.Packages {
 		asked = append(asked, want.String())
 	}
 	what := strings.Join(asked, " + ")
+	cs = slices.DeleteFunc(slices.Clone(cs), func(c Candidate) bool { return c.ignored })
 	if len(cs) == 0 {
-		return w.absent(c, what)
+		return w.absent(what)
 	}
 	h := w.query.L4T
 	var why []string
@@ -71,10 +72,10 @@ func (w weigher) explain(c catalog, cs []Candidate) []string {
 }
 
 // absent explains that no row is about these packages together, in these versions.
-func (w weigher) absent(c catalog, what string) []string {
+func (w weigher) absent(what string) []string {
 	why := []string{"the table has no image of " + what}
 	for _, want := range w.query.Packages {
-		versions := c.versions[want.Name]
+		versions := w.catalog.Versions[want.Name]
 		matches := slices.ContainsFunc(versions, func(v string) bool { return versionMatches(v, want.Version) })
 		switch {
 		case len(versions) == 0:

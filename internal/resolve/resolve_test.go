@@ -5,12 +5,15 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/jetcrate/jetcrate/internal/diag"
+	"github.com/jetcrate/jetcrate/internal/host"
 	"github.com/jetcrate/jetcrate/internal/resolve"
+	"github.com/jetcrate/jetcrate/internal/spec"
 	"github.com/jetcrate/jetcrate/internal/table"
 	"github.com/jetcrate/jetcrate/internal/version"
 	"github.com/stretchr/testify/require"
@@ -100,31 +103,135 @@ func lines(change ...func(*table.Row)) *table.Table {
 
 var hosts = []string{"32.7.1", "32.7.6", "34.1.1", "35.1.0", "35.4.1", "35.6.4", "36.2.0", "36.3.0", "36.4.0", "36.4.3", "36.4.9", "36.5.0", "36.9.0", "37.0.0", "38.2.0", "38.9.1", "39.0.0", "39.1.0", "40.0.0"}
 
+// picture is one line for each host: what each image is to it (yes, no as a dot,
+// unknown as ?; s is sbsa), and the choice.
+type picture struct {
+	*testing.T
+	table *table.Table
+	width int
+	bytes.Buffer
+}
+
+func newPicture(t *testing.T, tab *table.Table, width int) *picture {
+	p := &picture{T: t, table: tab, width: width}
+	fmt.Fprintf(p, "%-*s", width, "host")
+	for _, r := range tab.Rows {
+		fmt.Fprintf(p, "%-8s", r.Platform.L4T+map[string]string{"sbsa": "s"}[r.Platform.Flavour])
+	}
+	p.WriteString("chosen\n")
+	return p
+}
+
+func (p *picture) host(name string, q resolve.Query) resolve.Answer {
+	q.Packages, q.All = want(p.T, "pytorch"), true
+	a, err := resolve.Choose(p.table, q)
+	require.NoError(p, err)
+	line := fmt.Sprintf("%-*s", p.width, name)
+	for _, r := range p.table.Rows {
+		i := slices.IndexFunc(a.Candidates, func(c resolve.Candidate) bool {
+			return c.Row.Platform.L4T == r.Platform.L4T && c.Row.Platform.Flavour == r.Platform.Flavour
+		})
+		line += fmt.Sprintf("%-8s", map[resolve.Verdict]string{resolve.Yes: "yes", resolve.No: ".", resolve.Unknown: "?"}[a.Candidates[i].Verdict])
+	}
+	chosen := "none"
+	if a.Chosen != nil {
+		chosen = a.Chosen.Row.Platform.L4T
+	}
+	p.WriteString(line + chosen + "\n")
+	return a
+}
+
 // Which host runs which image, as one picture.
 func TestHostsAndImages(t *testing.T) {
-	tab := lines()
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "%-8s", "host")
-	for _, r := range tab.Rows {
-		fmt.Fprintf(&b, "%-9s", r.Platform.L4T)
-	}
-	b.WriteString("chosen\n")
+	p := newPicture(t, lines(), 8)
 	for _, h := range hosts {
-		a, err := resolve.Choose(tab, resolve.Query{Packages: want(t, "pytorch"), L4T: release(t, h)})
-		require.NoError(t, err)
-		line := fmt.Sprintf("%-8s", h)
-		for _, r := range tab.Rows {
-			i := slices.IndexFunc(a.Candidates, func(c resolve.Candidate) bool { return c.Row.Platform.L4T == r.Platform.L4T })
-			line += fmt.Sprintf("%-9s", a.Candidates[i].Verdict)
+		for _, c := range p.host(h, resolve.Query{L4T: release(t, h)}).Candidates {
+			require.False(t, c.Verdict == resolve.Yes && !portable(release(t, h), release(t, c.Row.Platform.L4T)), "%s on %s", c.Name, h)
 		}
-		chosen := "none"
-		if a.Chosen != nil {
-			chosen = a.Chosen.Row.Platform.L4T
-			require.Equal(t, release(t, h).Major(), release(t, chosen).Major(), "an image of another major is never chosen")
-		}
-		b.WriteString(line + chosen + "\n")
 	}
-	golden(t, "testdata/hosts.txt", b.Bytes())
+	golden(t, "testdata/hosts.txt", p.Bytes())
+}
+
+// portable is the rule as people write it: drivers come from the host, so the
+// major has to be the same; within 36, CUDA 12.6 came with 36.4. (Which releases
+// of a line there were before 32.7 and 36.2 decides nothing here.)
+func portable(host, img version.Release) bool {
+	from364 := release36(host, "36.4")
+	return host.Major() == img.Major() && (host.Major() != 36 || from364 == release36(img, "36.4"))
+}
+
+func release36(r version.Release, from string) bool {
+	v, err := version.ParseL4T(from)
+	return err == nil && r.Compare(v) >= 0
+}
+
+// matrixTable has an image for each platform of the catalog's matrix.
+func matrixTable(t *testing.T) *table.Table {
+	t.Helper()
+	cat, list := spec.Load(os.DirFS("../.."), spec.Options{})
+	require.NoError(t, list.Err())
+	tab := &table.Table{Schema: table.Schema}
+	for _, p := range cat.Matrix.Platforms {
+		l4t := release(t, p.L4T).String()
+		tab.Rows = append(tab.Rows, row(l4t, p.Hosts, "pytorch", "2.1.0", func(r *table.Row) { r.Platform.Flavour, r.Platform.GPU = p.Flavour, p.GPU }))
+	}
+	return tab
+}
+
+// Every release of matrix.yaml, and others, as hosts of every image of it.
+func TestMatrixOnItself(t *testing.T) {
+	tab := matrixTable(t)
+	all := slices.Clone(hosts)
+	for _, r := range tab.Rows {
+		all = append(all, r.Platform.L4T)
+	}
+	slices.SortFunc(all, func(a, b string) int { return release(t, a).Compare(release(t, b)) })
+	all = slices.Compact(all)
+	for _, flavour := range []string{"tegra", "sbsa"} {
+		p := newPicture(t, tab, 14)
+		for _, h := range all {
+			for _, c := range p.host(h+" "+flavour, resolve.Query{L4T: release(t, h), Flavour: flavour}).Candidates {
+				img := c.Row.Platform
+				if c.Verdict == resolve.Yes {
+					require.True(t, portable(release(t, h), release(t, img.L4T)), "%s on %s", c.Name, h)
+					require.Equal(t, flavour, img.Flavour)
+				}
+				if h == img.L4T && flavour == img.Flavour {
+					require.Equal(t, resolve.Yes, c.Verdict, "an image runs on the release that it is made for: %s", c.Name)
+				}
+			}
+		}
+		golden(t, "testdata/matrix-"+flavour+".txt", p.Bytes())
+	}
+}
+
+// The devices of the host room ask for an image of each line.
+func TestDevices(t *testing.T) {
+	dir := "../host/testdata/devices"
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	gpus := map[string][]string{
+		"32.7.1": {"sm_53", "sm_62", "sm_72"}, "35.4.1": {"sm_72", "sm_87"}, "36.3.0": {"sm_87"}, "36.4.0": {"sm_87"}, "38.2.0": {"sm_110"}, "39.1.0": {"sm_87", "sm_110"},
+	}
+	tab := lines(func(r *table.Row) { r.Platform.GPU = gpus[r.Platform.L4T] })
+	tab.Rows = append(tab.Rows, row("39.1.0", ">=39 <40", "pytorch", "2.1.0", gpu("sm_87", "sm_90", "sm_110"), func(r *table.Row) { r.Platform.Flavour = "sbsa" }))
+	p := newPicture(t, tab, 18)
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		fsys, err := host.Root(filepath.Join(dir, e.Name()))
+		require.NoError(t, err)
+		var q resolve.Query
+		facts := host.Detect(fsys)
+		q.SetHost(facts)
+		for _, c := range p.host(e.Name(), q).Candidates {
+			if c.Verdict == resolve.Yes && facts.GPU.Known() {
+				require.Contains(t, c.Row.Platform.GPU, facts.GPU.Value)
+			}
+		}
+	}
+	golden(t, "testdata/devices.txt", p.Bytes())
 }
 
 // Ranges that are open at an end must not reach into other majors.
@@ -133,7 +240,7 @@ func TestOpenRanges(t *testing.T) {
 		tab := lines(func(r *table.Row) { r.Hosts = open })
 		for _, h := range hosts {
 			t.Run(open+" on "+h, func(t *testing.T) {
-				a, err := resolve.Choose(tab, resolve.Query{Packages: want(t, "pytorch"), L4T: release(t, h)})
+				a, err := resolve.Choose(tab, resolve.Query{Packages: want(t, "pytorch"), L4T: release(t, h), All: true})
 				require.NoError(t, err)
 				for _, c := range a.Candidates {
 					if c.Verdict == resolve.Yes {
@@ -218,7 +325,7 @@ func TestChoose(t *testing.T) {
 			rows: []table.Row{row("36.4.0", here, "pytorch", "2", cuda("12.8"))}},
 		{name: "python that is not there", host: "36.4.3", ask: []string{"pytorch"}, query: resolve.Query{Python: "3.12"}, why: "it has Python of an unknown version",
 			rows: []table.Row{row("36.4.0", here, "pytorch", "2")}},
-		{name: "another flavour", host: "36.4.3", ask: []string{"pytorch"}, why: "it is made for sbsa, this host is tegra",
+		{name: "another flavour", host: "36.4.3", ask: []string{"pytorch"}, query: resolve.Query{Flavour: "tegra"}, why: "it is made for sbsa, this host is tegra",
 			rows: []table.Row{row("36.4.0", here, "pytorch", "2", func(r *table.Row) { r.Platform.Flavour = "sbsa" })}},
 		{name: "another GPU", host: "39.1", ask: []string{"pytorch"}, query: resolve.Query{GPU: "sm_87"}, why: "made for GPUs sm_110, this host has sm_87",
 			rows: []table.Row{row("39.0.0", ">=39 <40", "pytorch", "2", gpu("sm_110"))}},
@@ -295,7 +402,7 @@ func TestNames(t *testing.T) {
 		row("36.4.0", ">=36.4 <37", "pytorch", "2.8.0", alias("torch")),
 		row("36.4.0", ">=36.4 <37", "numpy", "1", notBuilt),
 	}}
-	require.Equal(t, []string{"pytorch", "torch"}, resolve.Names(tab))
+	require.Equal(t, []string{"numpy", "pytorch", "torch"}, resolve.Names(tab))
 }
 
 func TestParseWanted(t *testing.T) {

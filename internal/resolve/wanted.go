@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -88,39 +89,13 @@ func (w Wanted) String() string {
 	return s
 }
 
-// catalog is what the rows of a table say about names.
-type catalog struct {
-	versions map[string][]string // package -> versions that a row has, newest first
-	aliases  map[string]Wanted
+// target is the package as jetcrate build takes it.
+func (w Wanted) target() string {
+	return strings.Replace(w.String(), " ", ":", 1)
 }
 
-func readCatalog(t *table.Table) catalog {
-	c := catalog{versions: map[string][]string{}, aliases: map[string]Wanted{}}
-	for i := range t.Rows {
-		for _, root := range t.Rows[i].Roots {
-			if c.versions[root] == nil {
-				c.versions[root] = []string{}
-			}
-		}
-		for _, p := range t.Rows[i].Packages {
-			if !slices.Contains(c.versions[p.Name], p.Version) {
-				c.versions[p.Name] = append(c.versions[p.Name], p.Version)
-			}
-			for _, alias := range p.Aliases {
-				to := Wanted{Name: p.Name}
-				// ros:humble names a version, torch the package.
-				if _, pin, ok := strings.Cut(alias, ":"); ok {
-					to.Version = pin
-				}
-				c.aliases[alias] = to
-			}
-		}
-	}
-	for _, versions := range c.versions {
-		slices.SortStableFunc(versions, func(a, b string) int { return -compareVersions(a, b) })
-	}
-	return c
-}
+// catalog is what a table says about names.
+type catalog table.Names
 
 // expand replaces aliases, and reports names that the table does not have.
 func (c catalog) expand(wanted []Wanted) ([]Wanted, error) {
@@ -129,21 +104,16 @@ func (c catalog) expand(wanted []Wanted) ([]Wanted, error) {
 	for _, w := range wanted {
 		// An alias of a version goes first: ros:humble leads into ros2 even where
 		// there is a package called ros.
-		if to, ok := c.aliases[w.Name+":"+w.Version]; ok && w.Version != "" {
-			to.Options = w.Options
-			out = append(out, to)
+		if to, ok := c.Aliases[w.Name+":"+w.Version]; ok && w.Version != "" {
+			out = append(out, Wanted{Name: to.Name, Version: to.Version, Options: w.Options})
 			continue
 		}
-		if _, ok := c.versions[w.Name]; ok {
+		if _, ok := c.Versions[w.Name]; ok {
 			out = append(out, w)
 			continue
 		}
-		if to, ok := c.aliases[w.Name]; ok {
-			to.Options = w.Options
-			if to.Version == "" {
-				to.Version = w.Version
-			}
-			out = append(out, to)
+		if to, ok := c.Aliases[w.Name]; ok {
+			out = append(out, Wanted{Name: to.Name, Version: cmp.Or(to.Version, w.Version), Options: w.Options})
 			continue
 		}
 		d := l.Errorf("unknown-package", diag.Position{}, "the table has no package %q", w.Name)
@@ -160,7 +130,7 @@ func (c catalog) expand(wanted []Wanted) ([]Wanted, error) {
 // versionAliases are the aliases that begin with name and a colon.
 func (c catalog) versionAliases(name string) []string {
 	var out []string
-	for alias := range c.aliases {
+	for alias := range c.Aliases {
 		if strings.HasPrefix(alias, name+":") {
 			out = append(out, alias)
 		}
@@ -170,36 +140,17 @@ func (c catalog) versionAliases(name string) []string {
 }
 
 func (c catalog) names() []string {
-	names := slices.Collect(maps.Keys(c.versions))
-	for alias := range c.aliases {
+	names := slices.Collect(maps.Keys(c.Versions))
+	for alias := range c.Aliases {
 		names = append(names, alias)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
 }
 
-// Names lists what may be asked for: the packages that have an image, and
-// their aliases, sorted.
-func Names(t *table.Table) []string {
-	built := &table.Table{}
-	for _, r := range t.Rows {
-		if r.Image != nil && r.Status == table.Current {
-			built.Rows = append(built.Rows, r)
-		}
-	}
-	return readCatalog(built).names()
-}
-
-// compareVersions orders versions of one package. Of versions that are not PEP
-// 440 nothing says which is newer: they are equal, and older than all others.
-func compareVersions(a, b string) int {
-	va, errA := version.ParsePEP440(a)
-	vb, errB := version.ParsePEP440(b)
-	if errA != nil || errB != nil {
-		return compareBool(errB == nil, errA == nil)
-	}
-	return va.Compare(vb)
-}
+// Names lists what may be asked for: the packages of the table and their
+// aliases, sorted.
+func Names(src Source) []string { return catalog(src.Names()).names() }
 
 // versionMatches reports whether a version is the one that was asked for.
 func versionMatches(have, want string) bool {

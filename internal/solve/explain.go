@@ -1,10 +1,9 @@
 package solve
 
 import (
-	"sort"
+	"errors"
+	"fmt"
 	"strings"
-
-	"github.com/jetcrate/jetcrate/internal/spec"
 )
 
 // Why says why a package of a resolution has its version.
@@ -17,81 +16,82 @@ type Why struct {
 
 // Explain solves a query and gives the reasons, sorted by package. The error is
 // as Solve's.
-func Explain(cat *spec.Catalog, q Query) ([]Why, error) {
-	r, err := Solve(cat, q)
+func (s *Solver) Explain(q Query) ([]Why, error) {
+	r, err := s.Solve(q)
 	if err != nil {
 		return nil, err
 	}
-	s := &search{cat: cat, q: q}
-	wanted, askers := demands(cat, q, r)
-	var out []Why
-	for name, p := range r.Packages {
-		w := Why{Package: name, Version: p.Version.Version, Reason: "asked for"}
-		if len(askers[name]) > 0 {
-			w.Reason = "needed by " + strings.Join(askers[name], ", ")
+	t := s.At(q.Platform)
+	asked := map[string]bool{}
+	for _, c := range r.Targets {
+		asked[c.Package.Name] = true
+	}
+	packages := Packages(r.Targets, true)
+	askers := map[*Closure][]string{}
+	for _, c := range packages {
+		for _, d := range c.Depends {
+			askers[d] = append(askers[d], c.Package.Name)
 		}
-		for _, v := range s.candidates(p.Package) {
-			if v == p.Version {
+		for _, d := range c.Build {
+			askers[d] = append(askers[d], c.Package.Name+" to be built")
+		}
+	}
+	var out []Why
+	for _, c := range packages {
+		w := Why{Package: c.Package.Name, Version: c.Version.Version}
+		var reasons []string
+		if asked[c.Package.Name] {
+			reasons = append(reasons, "asked for")
+		}
+		if len(askers[c]) > 0 {
+			reasons = append(reasons, "needed by "+strings.Join(askers[c], ", "))
+		}
+		w.Reason = strings.Join(reasons, " and ")
+		p := s.byName[c.Package.Name]
+		for _, v := range t.packages[p.index].order {
+			if p.versions[v-1].Version == c.Version {
 				break
 			}
-			w.Refused = append(w.Refused, s.against(p.Package, v, wanted[name]))
+			w.Refused = append(w.Refused, t.whyNot(q, p, v))
 		}
-		switch {
+		switch pin := q.Pins[p.Name]; {
+		case pin != "":
+			w.Reason += "; pinned to " + pin
 		case len(w.Refused) > 0:
 			w.Reason += "; the first version in the order of preference that fits"
-		case p.Version.Default != nil:
+		case c.Version.Default != nil:
 			w.Reason += "; the default here"
-		case len(p.Package.Versions) > 1:
+		case len(c.Package.Versions) > 1:
 			w.Reason += "; the newest"
 		}
 		out = append(out, w)
 	}
-	sort.Slice(out, func(i, j int) bool { return out[i].Package < out[j].Package })
 	return out, nil
 }
 
-// against says what speaks against a version.
-func (s *search) against(p *spec.Package, v *spec.Version, wanted []spec.DependencyRef) string {
-	for _, ref := range append([]spec.DependencyRef{{Name: p.Name}}, wanted...) {
-		if why := s.refuses(p, v, ref); why != "" {
-			return why
-		}
+// whyNot says what speaks against a version that would have been preferred, by
+// asking for it.
+func (t *Site) whyNot(q Query, p *pack, v int) string {
+	e := &p.versions[v-1]
+	if !e.requires.holds(t.Platform, &t.facts) {
+		return t.bars(p, v)
 	}
-	return p.Name + " " + v.Version + " does not go together with the other packages"
-}
-
-// demands lists what is asked of each package, and by whom.
-func demands(cat *spec.Catalog, q Query, r *Resolution) (map[string][]spec.DependencyRef, map[string][]string) {
-	wanted, askers := map[string][]spec.DependencyRef{}, map[string][]string{}
-	for _, t := range q.Targets {
-		if to, p, err := Lookup(cat, t); err == nil {
-			wanted[p.Name] = append(wanted[p.Name], spec.DependencyRef{Name: p.Name, Version: to.Version})
-		}
+	name := p.Name + " " + e.Version.Version
+	if in, err := p.matching(q.Pins[p.Name], ""); err == nil && q.Pins[p.Name] != "" && !in.has(v) {
+		return fmt.Sprintf("%s: it is pinned to %s", name, q.Pins[p.Name])
 	}
-	names := make([]string, 0, len(r.Packages))
-	for n := range r.Packages {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	for _, n := range names {
-		p := r.Packages[n]
-		deps := append(append([]spec.Dependency(nil), p.Package.Depends...), p.Version.Depends...)
-		if p.Package.Build != nil {
-			deps = append(deps, p.Package.Build.Depends...)
-		}
-		for _, d := range deps {
-			ref, err := spec.ParseDependency(d.Target)
-			if err != nil {
-				continue
+	for _, target := range q.Targets {
+		if to, ok := t.solver.cat.Canonical(target); ok && to.Name == p.Name && to.Version != "" {
+			if in, err := p.matching(to.Version, ""); err == nil && !in.has(v) {
+				return fmt.Sprintf("%s: %s was asked for", name, to.Version)
 			}
-			to, dep, err := Lookup(cat, spec.Target{Name: ref.Name, Version: ref.Version})
-			if err != nil || r.Packages[dep.Name] == nil {
-				continue
-			}
-			ref.Version = to.Version
-			wanted[dep.Name] = append(wanted[dep.Name], ref)
-			askers[dep.Name] = append(askers[dep.Name], n)
 		}
 	}
-	return wanted, askers
+	exactly := &clause{terms: []term{{p.index, t.solver.vars[p.index].full.minus(only(v))}}, supposed: p}
+	_, err := t.solve(q.Targets, q.Pins, exactly)
+	var imp *Impossible
+	if errors.As(err, &imp) {
+		return name + ": " + strings.Join(imp.Reasons, "; ")
+	}
+	return name + ": what was decided before it, by its own preference, does not go together with it"
 }

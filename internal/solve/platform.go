@@ -1,10 +1,6 @@
 package solve
 
 import (
-	"fmt"
-	"sort"
-	"strings"
-
 	"github.com/jetcrate/jetcrate/internal/diag"
 	"github.com/jetcrate/jetcrate/internal/spec"
 	"github.com/jetcrate/jetcrate/internal/version"
@@ -120,93 +116,6 @@ func orTegra(f string) string {
 		return "tegra"
 	}
 	return f
-}
-
-// Meets reports whether one of the conditions holds on the platform; an empty
-// list always does. The reason says what is missing: "it needs CUDA >=12.6,
-// r35.4.1 offers 11.4".
-func (p Platform) Meets(req spec.Requires) (bool, string) {
-	if len(req) == 0 {
-		return true, ""
-	}
-	var reasons []string
-	for _, c := range req {
-		r := p.unmet(c)
-		if r == "" {
-			return true, ""
-		}
-		reasons = append(reasons, r)
-	}
-	return false, "it needs " + strings.Join(reasons, "; or ")
-}
-
-// unmet says which part of the condition does not hold, or "".
-func (p Platform) unmet(c spec.Condition) string {
-	type part struct {
-		what, want, have string
-		parse            func(string) (version.Release, error)
-	}
-	for _, x := range []part{
-		{"L4T", c.L4T, p.L4T, version.ParseL4T},
-		{"JetPack", c.JetPack, p.JetPack, version.ParseJetPack},
-		{"CUDA", c.CUDA, p.Stack.Version, version.ParseRelease},
-		{"cuDNN", c.CuDNN, p.Stack.CuDNN, version.ParseRelease},
-		{"TensorRT", c.TensorRT, p.Stack.TensorRT, version.ParseRelease},
-		{"Python", c.Python, p.Python, version.ParseRelease},
-	} {
-		if x.want == "" {
-			continue
-		}
-		if x.have == "" {
-			return fmt.Sprintf("%s %s, and %s has none", x.what, x.want, p)
-		}
-		rng, err := version.ParseRange(x.want)
-		if err != nil {
-			return fmt.Sprintf("%s %q, which is no range", x.what, x.want)
-		}
-		have, err := x.parse(x.have)
-		if err != nil || !rng.Contains(have) {
-			if x.what == "L4T" {
-				return fmt.Sprintf("L4T %s, and this is %s", x.want, p)
-			}
-			return fmt.Sprintf("%s %s, %s offers %s", x.what, x.want, p, x.have)
-		}
-	}
-	if c.OS != "" {
-		id, rng, err := version.ParseOSRange(c.OS)
-		have, err2 := version.ParseRelease(p.OS.Version)
-		if err != nil || err2 != nil || id != p.OS.ID || !rng.Contains(have) {
-			return fmt.Sprintf("%s, %s is %s %s", c.OS, p, p.OS.ID, p.OS.Version)
-		}
-	}
-	if c.Flavour != "" && c.Flavour != orTegra(p.Flavour) {
-		return fmt.Sprintf("flavour %s, %s is %s", c.Flavour, p, orTegra(p.Flavour))
-	}
-	if c.Arch != "" && c.Arch != p.Architecture() {
-		return fmt.Sprintf("%s, %s is %s", c.Arch, p, p.Architecture())
-	}
-	if c.GPU != "" && !p.hasGPU(c.GPU) {
-		have := append([]string(nil), p.GPU...)
-		sort.Strings(have)
-		if len(have) == 0 {
-			have = []string{"none"}
-		}
-		return fmt.Sprintf("GPU %s, %s has %s", c.GPU, p, strings.Join(have, ", "))
-	}
-	return ""
-}
-
-func (p Platform) hasGPU(want string) bool {
-	rng, err := version.ParseSMRange(want)
-	if err != nil {
-		return false
-	}
-	for _, g := range p.GPU {
-		if sm, err := version.ParseSM(g); err == nil && rng.Contains(sm.Release()) {
-			return true
-		}
-	}
-	return false
 }
 
 // Architecture is the OCI architecture of the platform.

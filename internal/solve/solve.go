@@ -1,24 +1,29 @@
 // Package solve picks one version of every package that a target needs on a
 // platform, or explains why there is none.
 //
-// A resolution honours `requires` (ranges over the platform and its stack),
+// A resolution honours `requires` (AND within a condition, OR across a list),
 // version pins and ranges of dependencies, conditional dependencies, options,
-// and pins from outside. `default` is a preference, never a constraint:
-// versions whose default holds come first, in file order, then the others,
-// newest first. The search backtracks, in a fixed order: the same input gives
-// the same answer. What only a build needs is part of the resolution, so that
-// one version serves everywhere in a target.
+// conflicts, and pins from outside. What only a build needs is part of it, so
+// that one version serves everywhere in a target. `default` is a preference,
+// never a constraint: versions whose default holds come first, in file order,
+// then the others, newest first; a package is decided after all that may depend
+// on it. The same input gives the same answer. A failure is an *Impossible: the
+// facts that exclude the target, and the nearest targets that work.
+//
+// A Solver is a catalog read once, a Site that catalog on one platform. Whatever
+// resolves alike on a Site is the same *Closure.
 package solve
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
 	"github.com/jetcrate/jetcrate/internal/diag"
-	"github.com/jetcrate/jetcrate/internal/expr"
 	"github.com/jetcrate/jetcrate/internal/spec"
-	"github.com/jetcrate/jetcrate/internal/version"
 )
 
 // Query asks for a resolution.
@@ -28,44 +33,44 @@ type Query struct {
 	Pins     map[string]string // package -> version pin that holds wherever the package occurs
 }
 
-// Picked is one package of a resolution.
-type Picked struct {
+// Closure is a package of a resolution with all that it stands on. On a Site,
+// closures that resolve alike are the same pointer.
+type Closure struct {
 	Package *spec.Package
 	Version *spec.Version
 	Options map[string]any // every declared option, chosen or default
-	Depends []string       // names of what it stands on, sorted
-	Build   []string       // names of what only its build needs, sorted
+	Depends []*Closure     // what it stands on, sorted by name
+	Build   []*Closure     // what only its build needs, sorted by name
+	ID      int            // counts the closures of a Site from 0
 }
 
 // Resolution holds exactly one version per package.
 type Resolution struct {
 	Platform Platform
-	Targets  []string // names of the packages asked for, in the order asked
-	Packages map[string]*Picked
+	Targets  []*Closure // of the packages asked for, in the order asked
 }
 
-// Closure lists the packages that name stands on and itself, sorted by name;
-// build-only packages are not part of it.
-func (r *Resolution) Closure(names ...string) []string {
-	seen := map[string]bool{}
-	var walk func(string)
-	walk = func(n string) {
-		if seen[n] {
-			return
+// Packages lists the packages that closures hold, each once, sorted by name;
+// with build also those that only builds need.
+func Packages(roots []*Closure, build bool) []*Closure {
+	seen := map[*Closure]bool{}
+	var out []*Closure
+	var walk func([]*Closure)
+	walk = func(list []*Closure) {
+		for _, c := range list {
+			if seen[c] {
+				continue
+			}
+			seen[c] = true
+			out = append(out, c)
+			walk(c.Depends)
+			if build {
+				walk(c.Build)
+			}
 		}
-		seen[n] = true
-		for _, d := range r.Packages[n].Depends {
-			walk(d)
-		}
 	}
-	for _, n := range names {
-		walk(n)
-	}
-	out := make([]string, 0, len(seen))
-	for n := range seen {
-		out = append(out, n)
-	}
-	sort.Strings(out)
+	walk(roots)
+	sort.Slice(out, func(i, j int) bool { return out[i].Package.Name < out[j].Package.Name })
 	return out
 }
 
@@ -100,274 +105,183 @@ func Lookup(cat *spec.Catalog, t spec.Target) (spec.Target, *spec.Package, error
 // Solve gives a resolution. The error is an *Impossible, diagnostics for a
 // target that names what does not exist, or a failure of an expression.
 func Solve(cat *spec.Catalog, q Query) (*Resolution, error) {
-	r, err := attempt(cat, q)
-	if imp, ok := err.(*Impossible); ok {
-		imp.Nearest = nearest(cat, q)
+	return New(cat).Solve(q)
+}
+
+// Solve is the function of the same name, for a catalog that was read already.
+func (s *Solver) Solve(q Query) (*Resolution, error) {
+	r, err := s.At(q.Platform).Solve(q.Targets, q.Pins)
+	var imp *Impossible
+	if errors.As(err, &imp) {
+		imp.Nearest = s.Nearest(q)
 	}
 	return r, err
 }
 
-func attempt(cat *spec.Catalog, q Query) (*Resolution, error) {
-	s := &search{cat: cat, q: q, picked: map[string]*Picked{}}
-	var todo []demand
-	res := &Resolution{Platform: q.Platform}
-	for _, t := range q.Targets {
-		to, p, err := Lookup(cat, t)
+// askedFor is a package as the target names it.
+type askedFor struct {
+	to     *pack
+	ref    spec.DependencyRef
+	option string // the clause is about one of its options
+}
+
+// Solve gives a resolution on the site's platform. Its error is as the
+// function's, but an *Impossible names no nearest targets.
+func (t *Site) Solve(targets []spec.Target, pins map[string]string) (*Resolution, error) {
+	return t.solve(targets, pins)
+}
+
+func (t *Site) solve(targets []spec.Target, pins map[string]string, roots ...*clause) (*Resolution, error) {
+	s := &t.search
+	s.reset()
+	var asked []*pack
+	for _, target := range targets {
+		to, spc, err := Lookup(t.solver.cat, target)
 		if err != nil {
 			return nil, err
 		}
-		res.Targets = append(res.Targets, p.Name)
-		ref := spec.DependencyRef{Name: p.Name, Version: to.Version, Options: to.Options}
-		if err := checkOptions(p, to.Options); err != nil {
+		if err := checkOptions(spc, to.Options); err != nil {
 			return nil, err
 		}
-		if err := knownVersion(p, to.Version); err != nil {
+		if err := knownVersion(spc, to.Version); err != nil {
 			return nil, err
 		}
-		todo = append(todo, demand{ref: ref})
+		p := t.solver.byName[spc.Name]
+		asked = append(asked, p)
+		more, err := t.roots(p, to)
+		if err != nil {
+			return nil, err
+		}
+		roots = append(roots, more...)
 	}
-	ok, err := s.run(todo)
+	more, err := t.pins(pins)
 	if err != nil {
 		return nil, err
 	}
-	if !ok {
-		var names []string
-		for _, t := range q.Targets {
-			names = append(names, t.String())
+	end, err := s.run(append(roots, more...))
+	if end != nil || errors.Is(err, gaveUp{}) {
+		imp := &Impossible{Target: words(targets), Platform: t.Platform.String()}
+		if end != nil {
+			imp.Reasons = t.reasons(end)
+		} else {
+			imp.Reasons = []string{"the search " + err.Error()}
 		}
-		return nil, &Impossible{Target: strings.Join(names, " "), Platform: q.Platform.String(), Reasons: s.reasons}
+		return nil, imp
 	}
-	res.Packages = s.picked
-	return res, nil
+	if err != nil {
+		return nil, err
+	}
+	return t.resolution(asked)
 }
 
-// demand is one dependency that waits to be met.
-type demand struct {
-	ref  spec.DependencyRef
-	from string // the package that asks; "" is the user
+func words(targets []spec.Target) string {
+	names := make([]string, len(targets))
+	for i, t := range targets {
+		names[i] = t.String()
+	}
+	return strings.Join(names, " ")
 }
 
-type search struct {
-	cat     *spec.Catalog
-	q       Query
-	picked  map[string]*Picked
-	asked   []demand // demands met so far on the current path
-	reasons []string // of the first dead end: the one nearest to what was asked
-	steps   int
-}
-
-// maxSteps bounds the search; a real catalog needs a few steps per package.
-const maxSteps = 200_000
-
-func (s *search) run(todo []demand) (bool, error) {
-	if len(todo) == 0 {
-		return true, nil
+// roots are the clauses of a target.
+func (t *Site) roots(p *pack, to spec.Target) ([]*clause, error) {
+	if to.Version == "" && len(to.Options) == 0 {
+		return p.asked, nil
 	}
-	if s.steps++; s.steps > maxSteps {
-		return false, fmt.Errorf("solving: gave up after %d steps", maxSteps)
+	in, err := p.matching(to.Version, "")
+	if err != nil {
+		return nil, err
 	}
-	d, rest := todo[0], todo[1:]
-	s.asked = append(s.asked, d)
-	defer func() { s.asked = s.asked[:len(s.asked)-1] }()
-
-	if have := s.picked[d.ref.Name]; have != nil {
-		if why := s.refuses(have.Package, have.Version, d.ref); why != "" {
-			s.dead(fmt.Sprintf("%s needs %s, and %s was already chosen as %s", s.who(d.from), describe(d.ref), d.ref.Name, have.Version.Version))
-			return false, nil
-		}
-		if !sameOptions(have, d.ref.Options) {
-			s.dead(fmt.Sprintf("%s needs %s, whose options differ from what the target already holds", s.who(d.from), describe(d.ref)))
-			return false, nil
-		}
-		return s.run(rest)
-	}
-
-	p := s.cat.Packages[d.ref.Name]
-	if p == nil {
-		return false, fmt.Errorf("%s depends on the unknown package %s", s.who(d.from), d.ref.Name)
-	}
-	if ok, why := s.q.Platform.Meets(p.Requires); !ok {
-		s.dead(fmt.Sprintf("%s is not possible on %s: %s%s", p.Name, s.q.Platform, why, s.because(d)))
-		return false, nil
-	}
-	var refused []string
-	for _, v := range s.candidates(p) {
-		if why := s.refuses(p, v, d.ref); why != "" {
-			refused = append(refused, why)
-			continue
-		}
-		pick, next, err := s.pick(p, v, d.ref.Options)
-		if err != nil {
-			return false, err
-		}
-		s.picked[p.Name] = pick
-		ok, err := s.run(append(append([]demand(nil), rest...), next...))
-		if ok || err != nil {
-			return ok, err
-		}
-		delete(s.picked, p.Name)
-	}
-	if len(refused) == len(p.Versions) {
-		s.dead(fmt.Sprintf("%s%s", strings.Join(dedupe(refused), "; "), s.because(d)))
-	}
-	return false, nil
-}
-
-// dead records why a path ended; the first one is kept, because the search
-// tries what is preferred first.
-func (s *search) dead(reason string) {
-	if len(s.reasons) == 0 {
-		s.reasons = append(s.reasons, reason)
-	}
-}
-
-func (s *search) who(from string) string {
-	if from == "" {
-		return "the target"
-	}
-	if p := s.picked[from]; p != nil {
-		return from + " " + p.Version.Version
-	}
-	return from
-}
-
-func (s *search) because(d demand) string {
-	if d.from == "" {
-		return ""
-	}
-	return fmt.Sprintf(" (%s depends on it)", s.who(d.from))
-}
-
-// candidates lists the versions in the order of preference.
-func (s *search) candidates(p *spec.Package) []*spec.Version {
-	var preferred, others []*spec.Version
-	for i := range p.Versions {
-		v := &p.Versions[i]
-		if v.Default != nil {
-			if ok, _ := s.q.Platform.Meets(v.Default); ok {
-				preferred = append(preferred, v)
+	ref := spec.DependencyRef{Name: p.Name, Version: to.Version, Options: to.Options}
+	out := []*clause{{terms: []term{{p.index, t.solver.vars[p.index].full.minus(in)}}, asked: &askedFor{p, ref, ""}}}
+	for _, c := range to.Options {
+		for _, id := range p.options {
+			if t.solver.vars[id].option != c.Name {
 				continue
 			}
-		}
-		others = append(others, v)
-	}
-	sort.SliceStable(others, func(i, j int) bool {
-		a, errA := version.ParsePEP440(others[i].Version)
-		b, errB := version.ParsePEP440(others[j].Version)
-		return errA == nil && errB == nil && a.Compare(b) > 0
-	})
-	return append(preferred, others...)
-}
-
-// refuses says why a version does not meet a demand, or "".
-func (s *search) refuses(p *spec.Package, v *spec.Version, ref spec.DependencyRef) string {
-	if ref.Version != "" && !version.MatchesPin(v.Version, ref.Version) {
-		return fmt.Sprintf("%s %s is not the version asked for (%s)", p.Name, v.Version, ref.Version)
-	}
-	if ref.Range != "" {
-		sp, err := version.ParseSpecifier(ref.Range)
-		if err != nil || !sp.Contains(v.Version) {
-			return fmt.Sprintf("%s %s is not in the range %s", p.Name, v.Version, ref.Range)
+			value, known := t.solver.value(id, c.Value)
+			if !known {
+				value = t.search.named(id, c.Value)
+			}
+			out = append(out, &clause{terms: []term{{id, t.solver.vars[id].full.minus(value)}}, asked: &askedFor{p, ref, c.Name}})
 		}
 	}
-	if pin := s.q.Pins[p.Name]; pin != "" && !version.MatchesPin(v.Version, pin) {
-		return fmt.Sprintf("%s %s is not the version pinned (%s)", p.Name, v.Version, pin)
-	}
-	if ok, why := s.q.Platform.Meets(v.Requires); !ok {
-		return fmt.Sprintf("%s %s has no build for %s: %s", p.Name, v.Version, s.q.Platform, why)
-	}
-	return ""
+	return out, nil
 }
 
-// pick settles options and dependencies of a version.
-func (s *search) pick(p *spec.Package, v *spec.Version, chosen []spec.OptionChoice) (*Picked, []demand, error) {
-	pick := &Picked{Package: p, Version: v, Options: options(p, chosen)}
-	values := Values(s.q.Platform, pick)
-	var next []demand
-	collect := func(deps []spec.Dependency, names *[]string) error {
-		for _, dep := range deps {
-			if dep.If != "" {
-				holds, err := expr.Holds(dep.If, values)
-				if err != nil {
-					return fmt.Errorf("condition of %s's dependency %s: %w", p.Name, dep.Target, err)
+// named is the value of an option that stands for a text of this query.
+func (s *search) named(id int, text string) set {
+	if s.texts == nil {
+		s.texts = map[int][]string{}
+	}
+	first := len(s.site.solver.vars[id].values) - 2
+	for i, have := range s.texts[id] {
+		if have == text {
+			return only(first + i)
+		}
+	}
+	if n := len(s.texts[id]); n == 2 {
+		return only(first) // two others were named before: there is no answer anyhow
+	}
+	s.texts[id] = append(s.texts[id], text)
+	return only(first + len(s.texts[id]) - 1)
+}
+
+// pins are the clauses of the pins, by package.
+func (t *Site) pins(pins map[string]string) ([]*clause, error) {
+	if len(pins) == 0 {
+		return nil, nil
+	}
+	names := make([]string, 0, len(pins))
+	for n := range pins {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	var out []*clause
+	for _, n := range names {
+		p := t.solver.byName[n]
+		if p == nil || pins[n] == "" {
+			continue
+		}
+		in, err := p.matching(pins[n], "")
+		if err != nil {
+			return nil, err
+		}
+		if rest := p.present.minus(in); !rest.empty() {
+			out = append(out, &clause{terms: []term{{p.index, rest}}, pinned: &askedFor{p, spec.DependencyRef{Name: n, Version: pins[n]}, ""}})
+		}
+	}
+	return out, nil
+}
+
+// resolution reads the answer of the search.
+func (t *Site) resolution(asked []*pack) (*Resolution, error) {
+	s := &t.search
+	held := s.open[:0]
+	for _, p := range s.open {
+		if x := &s.state[p.index]; x.decided && !x.now.has(absent) {
+			held = append(held, p)
+		}
+	}
+	slices.SortFunc(held, func(a, b *pack) int { return cmp.Compare(a.rank, b.rank) })
+	var below []*Closure // of depends, then of build
+	for _, p := range held {
+		x := &s.state[p.index]
+		below = below[:0]
+		for _, list := range [2][]*pack{x.pick.depends, x.pick.build} {
+			for _, d := range list {
+				c := s.state[d.index].closure
+				if c == nil {
+					return nil, fmt.Errorf("%s and %s need each other", p.Name, d.Name) // lint reports the cycle
 				}
-				if !holds {
-					continue
-				}
+				below = append(below, c)
 			}
-			ref, err := spec.ParseDependency(dep.Target)
-			if err != nil {
-				return fmt.Errorf("dependency of %s: %w", p.Name, err)
-			}
-			to, q, err := Lookup(s.cat, spec.Target{Name: ref.Name, Version: ref.Version, Options: ref.Options})
-			if err != nil {
-				return err
-			}
-			ref.Name, ref.Version, ref.Options = q.Name, to.Version, to.Options
-			*names = append(*names, ref.Name)
-			next = append(next, demand{ref: ref, from: p.Name})
 		}
-		sort.Strings(*names)
-		*names = dedupe(*names)
-		return nil
+		n := len(x.pick.depends)
+		x.closure = t.closure(x.pick, below[:n], below[n:])
 	}
-	if err := collect(append(append([]spec.Dependency(nil), p.Depends...), v.Depends...), &pick.Depends); err != nil {
-		return nil, nil, err
+	r := &Resolution{Platform: t.Platform}
+	for _, p := range asked {
+		r.Targets = append(r.Targets, s.state[p.index].closure)
 	}
-	if p.Build != nil {
-		if err := collect(p.Build.Depends, &pick.Build); err != nil {
-			return nil, nil, err
-		}
-	}
-	return pick, next, nil
-}
-
-// Values are the contexts of expressions for a picked package.
-func Values(pl Platform, p *Picked) map[string]any {
-	pkg := map[string]any{"name": p.Package.Name, "version": p.Version.Version, "summary": p.Package.Summary, "group": p.Package.Group}
-	if a := p.Version.Archive; a != nil {
-		urls := make([]any, len(a.URLs))
-		for i, u := range a.URLs {
-			urls[i] = u
-		}
-		pkg["archive"] = map[string]any{"sha256": a.SHA256, "urls": urls, "debian": a.Debian}
-	}
-	vals := map[string]any{}
-	for k, v := range p.Version.Values {
-		vals[k] = v
-	}
-	pkg["values"] = vals
-	return map[string]any{
-		"package": pkg, "version": p.Version.Version, "platform": pl.Values(), "options": p.Options,
-		"env": map[string]any{}, "inputs": map[string]any{},
-	}
-}
-
-func describe(ref spec.DependencyRef) string {
-	s := ref.Name
-	if ref.Version != "" {
-		s += " " + ref.Version
-	}
-	if ref.Range != "" {
-		s += " " + ref.Range
-	}
-	for _, o := range ref.Options {
-		s += "+" + o.Name
-		if o.Value != "" {
-			s += "=" + o.Value
-		}
-	}
-	return s
-}
-
-func dedupe(in []string) []string {
-	seen := map[string]bool{}
-	var out []string
-	for _, s := range in {
-		if !seen[s] {
-			seen[s] = true
-			out = append(out, s)
-		}
-	}
-	return out
+	return r, nil
 }

@@ -47,8 +47,8 @@ func resolve(t *testing.T, cat *spec.Catalog, l4t, targets string, pins map[stri
 		return "", err
 	}
 	var out []string
-	for _, n := range r.Closure(r.Targets...) {
-		out = append(out, n+" "+r.Packages[n].Version.Version)
+	for _, c := range solve.Packages(r.Targets, false) {
+		out = append(out, c.Package.Name+" "+c.Version.Version)
 	}
 	return strings.Join(out, ", "), nil
 }

@@ -3,6 +3,7 @@ package spec
 import (
 	"errors"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/jetcrate/jetcrate/internal/diag"
@@ -18,7 +19,8 @@ type checker struct {
 	known names
 	list  *diag.List
 
-	hints int // names that suggest was asked for
+	hints  int                           // names that suggest was asked for
+	parsed map[*Package][]version.PEP440 // its versions that PEP 440 knows
 
 	// What checkDependencies found, for cycles: who needs whom, and where it says so.
 	dependencies map[string][]string
@@ -27,6 +29,7 @@ type checker struct {
 
 func (c *checker) check() {
 	c.dependencies, c.places = map[string][]string{}, map[[2]string]diag.Position{}
+	c.parsed = map[*Package][]version.PEP440{}
 	c.collectAliases()
 	for _, name := range sortedKeys(c.cat.Packages) {
 		p := c.cat.Packages[name]
@@ -122,10 +125,17 @@ func (c *checker) checkNoMatch(p *Package, text string, pos diag.Position) {
 	if err != nil || len(p.Versions) == 0 {
 		return
 	}
-	for _, v := range p.Versions {
-		if v.Version == "" || spec.Contains(v.Version) {
-			return
+	parsed, ok := c.parsed[p]
+	if !ok {
+		for _, v := range p.Versions {
+			if n, err := version.ParsePEP440(v.Version); err == nil {
+				parsed = append(parsed, n)
+			}
 		}
+		c.parsed[p] = parsed
+	}
+	if slices.ContainsFunc(parsed, spec.Holds) || slices.ContainsFunc(p.Versions, func(v Version) bool { return v.Version == "" }) {
+		return
 	}
 	c.list.Errorf("unknown-version", pos, "%s has no version %s", p.Name, text).Allowed = versionsOf(p)
 }

@@ -162,6 +162,22 @@ func (c *checker) checkOptions(p *Package) {
 
 // checkDepends: what a package depends on exists, with the options it asks for.
 func (c *checker) checkDepends(p *Package) {
+	count := 0
+	within := func(deps []Dependency, at ...any) []Dependency {
+		left := maxDependencies - count
+		if count += len(deps); count <= maxDependencies || left < 0 {
+			return deps[:min(len(deps), max(0, left))]
+		}
+		c.list.Errorf("dependency-count", p.Doc.Pos(append(at, left)...), "a package names at most %d dependencies in all", maxDependencies)
+		return deps[:left]
+	}
+	p.Depends = within(p.Depends, "depends")
+	for i := range p.Versions {
+		p.Versions[i].Depends = within(p.Versions[i].Depends, "versions", i, "depends")
+	}
+	if p.Build != nil {
+		p.Build.Depends = within(p.Build.Depends, "build", "depends")
+	}
 	c.checkDependencies(p, p.Depends, "depends")
 	for i, v := range p.Versions {
 		c.checkDependencies(p, v.Depends, "versions", i, "depends")

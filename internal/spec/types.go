@@ -3,19 +3,20 @@ package spec
 // Package is packages/<group>/<name>/package.yaml: what a package is, which
 // versions of it exist, and how it is built, installed and tested.
 type Package struct {
-	Name     string            `yaml:"name" json:"name" jsonschema:"pattern=^[a-z0-9][a-z0-9_.-]*$,maxLength=64,description=Name of the package; also the name of its folder"`
-	Aliases  []string          `yaml:"aliases" json:"aliases,omitempty" jsonschema:"description=Other names: of the package (torch) or of a version of it (ros:humble)"`
-	Group    string            `yaml:"group" json:"group" jsonschema:"description=Folder below packages/ that holds it"`
-	Summary  string            `yaml:"summary" json:"summary" jsonschema:"minLength=1,maxLength=200,description=What it is; one line"`
-	Homepage string            `yaml:"homepage" json:"homepage,omitempty" jsonschema:"pattern=^https?://"`
-	License  string            `yaml:"license" json:"license,omitempty" jsonschema:"description=SPDX licence expression"`
-	Depends  []Dependency      `yaml:"depends" json:"depends,omitempty" jsonschema:"description=Packages that the image must hold below this one"`
-	Requires Requires          `yaml:"requires" json:"requires,omitempty" jsonschema:"description=Platforms on which the package is possible"`
-	Options  map[string]Option `yaml:"options" json:"options,omitempty" jsonschema:"description=What a target may choose with name+option or name+option=value"`
-	Versions []Version         `yaml:"versions" json:"versions" jsonschema:"minItems=1,description=The versions that exist; newest first"`
-	Env      map[string]string `yaml:"env" json:"env,omitempty" jsonschema:"description=Variables that stay in the image; PATH-like ones are prepended"`
-	Build    *Build            `yaml:"build" json:"build,omitempty" jsonschema:"description=A throw-away stage; what it leaves in /out is the artifact"`
-	Install  *Install          `yaml:"install" json:"install,omitempty" jsonschema:"description=What the package adds to the image"`
+	Name      string            `yaml:"name" json:"name" jsonschema:"pattern=^[a-z0-9][a-z0-9_.-]*$,maxLength=64,description=Name of the package; also the name of its folder"`
+	Aliases   []string          `yaml:"aliases" json:"aliases,omitempty" jsonschema:"description=Other names: of the package (torch) or of a version of it (ros:humble)"`
+	Group     string            `yaml:"group" json:"group" jsonschema:"description=Folder below packages/ that holds it"`
+	Summary   string            `yaml:"summary" json:"summary" jsonschema:"minLength=1,maxLength=200,description=What it is; one line"`
+	Homepage  string            `yaml:"homepage" json:"homepage,omitempty" jsonschema:"pattern=^https?://"`
+	License   string            `yaml:"license" json:"license,omitempty" jsonschema:"description=SPDX licence expression"`
+	Depends   []Dependency      `yaml:"depends" json:"depends,omitempty" jsonschema:"description=Packages that the image must hold below this one"`
+	Conflicts []Dependency      `yaml:"conflicts" json:"conflicts,omitempty" jsonschema:"description=Packages that an image must not hold beside this one"`
+	Requires  Requires          `yaml:"requires" json:"requires,omitempty" jsonschema:"description=Platforms on which the package is possible"`
+	Options   map[string]Option `yaml:"options" json:"options,omitempty" jsonschema:"description=What a target may choose with name+option or name+option=value"`
+	Versions  []Version         `yaml:"versions" json:"versions" jsonschema:"minItems=1,description=The versions that exist; newest first"`
+	Env       map[string]string `yaml:"env" json:"env,omitempty" jsonschema:"description=Variables that stay in the image; PATH-like ones are prepended"`
+	Build     *Build            `yaml:"build" json:"build,omitempty" jsonschema:"description=A throw-away stage; what it leaves in /out is the artifact"`
+	Install   *Install          `yaml:"install" json:"install,omitempty" jsonschema:"description=What the package adds to the image"`
 	// Dockerfile replaces install.steps: a file of the package that starts with
 	// ARG BASE_IMAGE and FROM ${BASE_IMAGE}.
 	Dockerfile string   `yaml:"dockerfile" json:"dockerfile,omitempty" jsonschema:"description=A Dockerfile of the package in place of install.steps"`
@@ -65,12 +66,13 @@ type Option struct {
 // Version is one version of a package. Versions that are not PEP 440 rank by
 // their order in the file, newest first.
 type Version struct {
-	Version  string       `yaml:"version" json:"version" jsonschema:"minLength=1,maxLength=64,pattern=^[A-Za-z0-9][A-Za-z0-9.+_-]*$"`
-	Source   string       `yaml:"source" json:"source,omitempty" jsonschema:"description=Where the facts of this version come from"`
-	Requires Requires     `yaml:"requires" json:"requires,omitempty"`
-	Default  Requires     `yaml:"default" json:"default,omitempty" jsonschema:"description=Where this version is preferred; {} means everywhere"`
-	Depends  []Dependency `yaml:"depends" json:"depends,omitempty"`
-	Archive  *Archive     `yaml:"archive" json:"archive,omitempty"`
+	Version   string       `yaml:"version" json:"version" jsonschema:"minLength=1,maxLength=64,pattern=^[A-Za-z0-9][A-Za-z0-9.+_-]*$"`
+	Source    string       `yaml:"source" json:"source,omitempty" jsonschema:"description=Where the facts of this version come from"`
+	Requires  Requires     `yaml:"requires" json:"requires,omitempty"`
+	Default   Requires     `yaml:"default" json:"default,omitempty" jsonschema:"description=Where this version is preferred; {} means everywhere"`
+	Depends   []Dependency `yaml:"depends" json:"depends,omitempty"`
+	Conflicts []Dependency `yaml:"conflicts" json:"conflicts,omitempty"`
+	Archive   *Archive     `yaml:"archive" json:"archive,omitempty"`
 	// Values are free strings that steps read as ${{ package.values.NAME }}.
 	Values map[string]string `yaml:"values" json:"values,omitempty"`
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"sort"
 	"strconv"
 	"strings"
@@ -240,6 +241,9 @@ func without(value any, path []any) any {
 func pathOf(value any, pointer string) []any {
 	var path []any
 	for _, token := range splitPointer(pointer) {
+		if plain, err := url.PathUnescape(token); err == nil { // an error of the validator escapes it for an address
+			token = plain
+		}
 		switch x := value.(type) {
 		case []any:
 			i, err := strconv.Atoi(token)

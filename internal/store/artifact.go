@@ -36,6 +36,9 @@ func (s *Store) putArtifact(ctx context.Context, kind Kind, key string, a artifa
 		return Record{}, err
 	}
 	doing := fmt.Sprintf("storing %s %s", kind, key)
+	if err := s.writing(ctx); err != nil {
+		return Record{}, fmt.Errorf("%s: %w", doing, err)
+	}
 	config, err := s.upload(ctx, static.NewLayer([]byte(emptyBlob), emptyType))
 	if err != nil {
 		return Record{}, s.explain(doing, err)
@@ -92,6 +95,9 @@ func (s *Store) upload(ctx context.Context, l v1.Layer) (v1.Descriptor, error) {
 	if err != nil {
 		return v1.Descriptor{}, err
 	}
+	if err := s.writing(ctx); err != nil {
+		return v1.Descriptor{}, err
+	}
 	return v1.Descriptor{MediaType: mt, Size: size, Digest: digest}, s.pusher.Upload(ctx, s.repo, l)
 }
 
@@ -108,7 +114,22 @@ func (s *Store) blob(ctx context.Context, h v1.Hash) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, s.explain("reading blob "+h.String(), err)
 	}
-	return rc, nil
+	return &explained{rc, s, h}, nil
+}
+
+// explained is a blob that says what to do when reading it fails.
+type explained struct {
+	io.ReadCloser
+	store *Store
+	hash  v1.Hash
+}
+
+func (e *explained) Read(p []byte) (int, error) {
+	n, err := e.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = e.store.explain("reading blob "+e.hash.String(), err)
+	}
+	return n, err
 }
 
 // readBlob reads the content of an artifact's only blob.
@@ -125,11 +146,7 @@ func (s *Store) readBlob(ctx context.Context, d *remote.Descriptor) ([]byte, err
 		return nil, err
 	}
 	defer rc.Close()
-	raw, err := io.ReadAll(rc)
-	if err != nil {
-		return nil, s.explain("reading blob "+m.Layers[0].Digest.String(), err)
-	}
-	return raw, nil
+	return io.ReadAll(rc)
 }
 
 func parseManifest(d *remote.Descriptor) (*v1.Manifest, error) {

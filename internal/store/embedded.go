@@ -27,16 +27,19 @@ const (
 	patience = 30 * time.Second
 )
 
-// served is the content of addressFile. The ID tells a live server from
-// another program that got the port of a dead one.
+// served is the content of addressFile.
 type served struct {
 	Address string `json:"address"`
-	ID      string `json:"id"`
+	ID      string `json:"id"`    // tells a live server from another program that got the port of a dead one
+	Token   string `json:"token"` // lets who can read the file ask for more than a registry does
+	Boot    string `json:"boot"`  // of the kernel, see bootID
+	Clean   bool   `json:"clean"` // the server has ended, and the disk has all that it wrote
 }
 
 // embedded is the registry in a folder, served by this process or another.
 type embedded struct {
-	dir string
+	dir    string
+	folder *folder // to read; the server has its own
 
 	mu     sync.Mutex
 	server *server // when this process serves
@@ -52,16 +55,13 @@ func openEmbedded(ctx context.Context, dir string) (*embedded, error) {
 	if err := os.MkdirAll(filepath.Join(dir, registryDir), 0o755); err != nil {
 		return nil, err
 	}
-	e := &embedded{dir: dir}
+	e := &embedded{dir: dir, folder: &folder{dir: dir}}
 	conn, err := e.dial(ctx, "tcp", "")
 	if err != nil {
 		return nil, err
 	}
 	return e, conn.Close()
 }
-
-// layout is the OCI layout folder that holds all blobs.
-func (e *embedded) layout() string { return filepath.Join(e.dir, registryDir, repository) }
 
 func (e *embedded) address() string {
 	e.mu.Lock()
@@ -118,7 +118,7 @@ func (e *embedded) find(ctx context.Context) (string, error) {
 		return "", &fatalError{fmt.Errorf("locking %s: %w", lock.Path(), err)}
 	}
 	if ours {
-		srv, err := serve(e.dir, lock, last.Address)
+		srv, err := serve(e.dir, lock, last)
 		if err != nil {
 			return "", &fatalError{errors.Join(err, lock.Close())}
 		}
@@ -187,22 +187,5 @@ func writeServed(file string, s served) error {
 	if err != nil {
 		return err
 	}
-	return writeAtomic(file, raw)
-}
-
-// writeAtomic replaces a file: readers see the old content or the new.
-func writeAtomic(file string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), file)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
+	return writeAtomic(file, raw, 0o600)
 }

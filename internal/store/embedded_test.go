@@ -33,7 +33,10 @@ func TestMain(m *testing.M) {
 	}
 }
 
-const records = 50
+const (
+	records    = 50
+	fewRecords = 4
+)
 
 // child writes records; with the prefix "serve" it serves until it is killed.
 func child(dir, prefix string) error {
@@ -46,7 +49,32 @@ func child(dir, prefix string) error {
 	if prefix == "serve" {
 		time.Sleep(time.Minute)
 	}
-	for i := range records {
+	if prefix == "claim" {
+		if _, ok, err := s.Claim(Layer, key("claimed")); err != nil || !ok {
+			return fmt.Errorf("claiming: %v %v", ok, err)
+		}
+		fmt.Println("claimed")
+		time.Sleep(time.Minute)
+	}
+	if prefix == "run" {
+		if _, err := s.BeginRun(ctx, "killed", time.Now(), []string{"image-" + key("made")}); err != nil {
+			return err
+		}
+		img, err := random.Image(200, 1)
+		if err != nil {
+			return err
+		}
+		if _, err := s.PutImage(ctx, Image, key("made"), img, nil); err != nil {
+			return err
+		}
+		fmt.Println("made")
+		time.Sleep(time.Minute)
+	}
+	n := records
+	if strings.HasPrefix(prefix, "few-") {
+		n = fewRecords
+	}
+	for i := range n {
 		img, err := random.Image(200, 1)
 		if err != nil {
 			return err
@@ -69,9 +97,15 @@ func startChild(t *testing.T, dir, prefix string) *exec.Cmd {
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	line, err := bufio.NewReader(out).ReadString('\n')
+	rd := bufio.NewReader(out)
+	line, err := rd.ReadString('\n')
 	require.NoError(t, err)
 	require.True(t, strings.HasPrefix(line, "open "), line)
+	if prefix == "claim" || prefix == "run" {
+		line, err = rd.ReadString('\n')
+		require.NoError(t, err)
+		require.Contains(t, []string{"claimed\n", "made\n"}, line)
+	}
 	return cmd
 }
 

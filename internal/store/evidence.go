@@ -81,6 +81,9 @@ func (s *Store) Referrers(ctx context.Context, digest string) ([]v1.Descriptor, 
 // PutFileList stores what a layer holds. A list that is there is left alone,
 // since the diff ID determines it.
 func (s *Store) PutFileList(ctx context.Context, diffID v1.Hash, files image.FileList) error {
+	if err := s.writing(ctx); err != nil {
+		return fmt.Errorf("storing the file list of %s: %w", diffID, err)
+	}
 	_, ok, err := s.Lookup(ctx, Files, diffID.Hex)
 	if err != nil || ok {
 		return err

@@ -67,6 +67,9 @@ func (s *Store) PutImage(ctx context.Context, kind Kind, key string, img v1.Imag
 		return Record{}, err
 	}
 	doing := fmt.Sprintf("storing %s %s", kind, key)
+	if err := s.writing(ctx); err != nil {
+		return Record{}, fmt.Errorf("%s: %w", doing, err)
+	}
 	if len(annotations) > 0 {
 		if img, err = annotate(img, annotations); err != nil {
 			return Record{}, fmt.Errorf("%s: %w", doing, err)
@@ -81,7 +84,7 @@ func (s *Store) PutImage(ctx context.Context, kind Kind, key string, img v1.Imag
 		return Record{}, fmt.Errorf("%s: %w", doing, err)
 	}
 	if err := s.pusher.Push(ctx, tag, img); err != nil {
-		return Record{}, s.explain(doing, err)
+		return Record{}, s.explainPut(doing, err)
 	}
 	return Record{
 		Kind: kind, Key: key,

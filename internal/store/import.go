@@ -22,6 +22,9 @@ func (s *Store) Import(ctx context.Context, layoutDir, digest string) (v1.Image,
 	if err != nil {
 		return nil, fmt.Errorf("importing image %q: %w", digest, err)
 	}
+	if err := s.writing(ctx); err != nil {
+		return nil, fmt.Errorf("importing image %s: %w", digest, err)
+	}
 	core := &layoutImage{ctx: ctx, store: s, dir: layoutDir}
 	if core.manifest, err = core.read(h); err != nil {
 		return nil, fmt.Errorf("importing image %s: %w", digest, err)
@@ -31,7 +34,7 @@ func (s *Store) Import(ctx context.Context, layoutDir, digest string) (v1.Image,
 		return nil, fmt.Errorf("importing image %s: %w", digest, err)
 	}
 	if err := s.pusher.Push(ctx, s.repo.Digest(digest), img); err != nil {
-		return nil, s.explain("importing image "+digest, err)
+		return nil, s.explainPut("importing image "+digest, err)
 	}
 	return s.ImageAt(ctx, digest)
 }

@@ -29,7 +29,7 @@ func (s *Store) Layout(ctx context.Context, digest string) (string, error) {
 		return "", fmt.Errorf("laying out image %s: %w", digest, err)
 	}
 	if s.embedded != nil {
-		return s.embedded.layout(), nil
+		return s.embedded.folder.layout(), nil
 	}
 	if s.cache == "" {
 		return "", errors.New("laying out an image: no folder is given for the blobs of a registry")
@@ -78,7 +78,8 @@ func (s *Store) cached(h v1.Hash, open func() (io.ReadCloser, error)) error {
 		return err
 	}
 	_, err = io.Copy(f, rc)
-	err = errors.Join(err, f.Close())
+	// Synced, because what has this name is never looked at again.
+	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), file)
 	}

@@ -2,11 +2,7 @@ package store
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -19,7 +15,7 @@ import (
 func (s *Store) Known(ctx context.Context) (map[string]Record, error) {
 	known := map[string]Record{}
 	if s.embedded != nil {
-		idx, err := s.embedded.index()
+		idx, err := s.embedded.folder.index()
 		if err != nil {
 			return nil, fmt.Errorf("listing the store: %w", err)
 		}
@@ -43,25 +39,12 @@ func (s *Store) Known(ctx context.Context) (map[string]Record, error) {
 	return known, nil
 }
 
-// annotationTag is how an OCI layout's index names a manifest.
-const annotationTag = "org.opencontainers.image.ref.name"
-
-// index reads the embedded registry's index; it is replaced with each record.
-func (e *embedded) index() (v1.IndexManifest, error) {
-	var idx v1.IndexManifest
-	file := filepath.Join(e.layout(), "index.json")
-	raw, err := os.ReadFile(file)
-	if errors.Is(err, os.ErrNotExist) {
-		return idx, nil // made with the first record
-	}
-	if err != nil {
-		return idx, err
-	}
-	if err := json.Unmarshal(raw, &idx); err != nil {
-		return idx, fmt.Errorf("reading %s: %w", file, err)
-	}
-	return idx, nil
-}
+const (
+	// annotationTag is how an OCI layout's index names a manifest.
+	annotationTag = "org.opencontainers.image.ref.name"
+	// annotationSubject is how olareg marks the list of what refers to a manifest.
+	annotationSubject = "org.olareg.referrer.subject"
+)
 
 // parseTag tells a record's tag from a name that somebody gave.
 func parseTag(tag string) (Record, bool) {
@@ -95,6 +78,9 @@ func (s *Store) Tags(ctx context.Context) ([]string, error) {
 func (s *Store) Tag(ctx context.Context, tag, digest string) error {
 	to, err := name.NewTag(s.repo.Name()+":"+tag, name.StrictValidation)
 	if err != nil {
+		return fmt.Errorf("naming %s %q: %w", digest, tag, err)
+	}
+	if err := s.writing(ctx); err != nil {
 		return fmt.Errorf("naming %s %q: %w", digest, tag, err)
 	}
 	d, err := s.get(ctx, s.repo.Digest(digest))

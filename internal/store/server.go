@@ -1,19 +1,26 @@
 package store
 
 import (
+	"bytes"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofrs/flock"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/olareg/olareg"
 	"github.com/olareg/olareg/config"
 
@@ -25,36 +32,48 @@ const identityHeader = "Jetcrate-Store"
 
 // server serves the folder of an embedded registry while it holds the lock.
 type server struct {
-	addr string
-	http *http.Server
-	lock *flock.Flock
-	gate gate
-	done chan struct{} // closed when http.Serve has returned
+	addr   string
+	http   *http.Server
+	lock   *flock.Flock
+	served served
+	gate   gate
+	done   chan struct{} // closed when http.Serve has returned
+	folder *folder
+	disk   diskLog
+
+	// index is held to change which records there are, and shared to tell a
+	// client that a blob is there: what it was told must hold until its record is
+	// written. Reading needs neither.
+	index    sync.RWMutex
+	registry atomic.Pointer[http.Handler]
+	uploads  sync.Map // the registry that an upload began with, by the upload's path
+	started  time.Time
 }
 
 // serve starts a server, at the last one's address if that is free.
-func serve(dir string, lock *flock.Flock, last string) (*server, error) {
-	root := filepath.Join(dir, registryDir)
-	// Uploads of a process that died: nobody else has the lock.
-	if err := os.RemoveAll(filepath.Join(root, repository, "_uploads")); err != nil {
-		return nil, fmt.Errorf("removing unfinished uploads: %w", err)
+func serve(dir string, lock *flock.Flock, last served) (*server, error) {
+	f := &folder{dir: dir}
+	var since time.Time
+	if info, err := os.Stat(filepath.Join(dir, addressFile)); err == nil {
+		since = info.ModTime()
 	}
 	// olareg would make the repository with the first upload, and not safely so
 	// when there are two at once.
-	if err := engine.InitLayout(filepath.Join(root, repository)); err != nil {
+	if err := engine.InitLayout(f.layout()); err != nil {
 		return nil, fmt.Errorf("making the repository: %w", err)
 	}
-	l, err := listen(last)
+	if err := f.recover(last, since); err != nil {
+		return nil, fmt.Errorf("looking after what the last process left: %w", err)
+	}
+	l, err := listen(last.Address)
 	if err != nil {
 		return nil, fmt.Errorf("listening on the loopback address: %w", err)
 	}
-	id := rand.Text()
-	s := &server{addr: l.Addr().String(), lock: lock, done: make(chan struct{})}
-	s.http = &http.Server{
-		Handler:           s.handler(id, newRegistry(root)),
-		ReadHeaderTimeout: 10 * time.Second,
-	}
-	if err := writeServed(filepath.Join(dir, addressFile), served{Address: s.addr, ID: id}); err != nil {
+	s := &server{addr: l.Addr().String(), lock: lock, done: make(chan struct{}), folder: f, started: time.Now()}
+	s.served = served{Address: s.addr, ID: rand.Text(), Token: rand.Text(), Boot: bootID()}
+	s.reset()
+	s.http = &http.Server{Handler: http.HandlerFunc(s.serveHTTP), ReadHeaderTimeout: 10 * time.Second}
+	if err := writeServed(filepath.Join(dir, addressFile), s.served); err != nil {
 		return nil, errors.Join(fmt.Errorf("writing the store's address: %w", err), l.Close())
 	}
 	go func() {
@@ -73,60 +92,139 @@ func listen(last string) (net.Listener, error) {
 	return net.Listen("tcp", "127.0.0.1:0")
 }
 
-// newRegistry makes an olareg with every kind of garbage collection off. It would
-// delete manifests that have no tag any more but that other records name.
-// Its Close is not called, because that collects: between requests it keeps
-// nothing but files. (The race detector finds that it sets "the repository
+// reset makes an olareg with every kind of garbage collection off: it would
+// delete manifests that have no tag any more but that other records name. A new
+// one is made where its memory may differ from the folder; uploads end where they
+// began. Its Close is not called, because that collects: between requests it
+// keeps nothing but files. (The race detector finds that it sets "the repository
 // exists" again, to the same value, while others read it.)
-func newRegistry(root string) http.Handler {
+func (s *server) reset() {
 	const ever = 100 * 365 * 24 * time.Hour
 	no := false
-	return olareg.New(config.Config{Storage: config.ConfigStorage{
-		StoreType: config.StoreDir,
-		RootDir:   root,
-		GC: config.ConfigGC{
-			Frequency: -1, GracePeriod: ever, RepoUploadMax: -1,
-			Untagged: &no, EmptyRepo: &no, ReferrersDangling: &no, ReferrersWithSubj: &no,
+	var h http.Handler = olareg.New(config.Config{
+		Log: slog.New(&s.disk),
+		Storage: config.ConfigStorage{
+			StoreType: config.StoreDir,
+			RootDir:   filepath.Join(s.folder.dir, registryDir),
+			GC: config.ConfigGC{
+				Frequency: -1, GracePeriod: ever, RepoUploadMax: -1,
+				Untagged: &no, EmptyRepo: &no, ReferrersDangling: &no, ReferrersWithSubj: &no,
+			},
 		},
-	}})
-}
-
-func (s *server) handler(id string, next http.Handler) http.Handler {
-	// olareg reads, changes and writes the list of referrers without a lock.
-	var manifests sync.Mutex
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set(identityHeader, id)
-		if !s.gate.enter() {
-			w.Header().Set("Connection", "close")
-			w.WriteHeader(http.StatusServiceUnavailable) // the client tries again, at the next server
-			return
-		}
-		defer s.gate.leave()
-		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifests/") {
-			manifests.Lock()
-			defer manifests.Unlock()
-		}
-		next.ServeHTTP(&digestWriter{ResponseWriter: w, digest: r.URL.Query().Get("digest")}, r)
 	})
+	s.registry.Store(&h)
 }
 
-// digestWriter adds the Docker-Content-Digest that olareg does not send after
-// a blob upload, without which clients built on containerd before 2.2 fail.
-type digestWriter struct {
-	http.ResponseWriter
-	digest string
-}
-
-func (w *digestWriter) WriteHeader(code int) {
-	const header = "Docker-Content-Digest"
-	if code == http.StatusCreated && w.digest != "" && w.Header().Get(header) == "" {
-		w.Header().Set(header, w.digest)
+func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set(identityHeader, s.served.ID)
+	if !s.gate.enter() {
+		w.Header().Set("Connection", "close")
+		w.WriteHeader(http.StatusServiceUnavailable) // the client tries again, at the next server
+		return
 	}
-	w.ResponseWriter.WriteHeader(code)
+	defer s.gate.leave()
+	switch {
+	case strings.HasPrefix(r.URL.Path, adminPath):
+		s.admin(w, r)
+	case r.Method == http.MethodGet:
+		(*s.registry.Load()).ServeHTTP(w, r)
+	case r.Method == http.MethodHead:
+		s.index.RLock()
+		defer s.index.RUnlock()
+		(*s.registry.Load()).ServeHTTP(w, r)
+		digest := w.Header().Get("Docker-Content-Digest")
+		if strings.Contains(r.URL.Path, "/blobs/") {
+			digest = path.Base(r.URL.Path)
+		}
+		if h, err := v1.NewHash(digest); err == nil {
+			// A client that hears of it does not make it again: to gc it is as new.
+			_ = os.Chtimes(s.folder.blob(h.Hex), time.Time{}, s.now()) // it need not exist
+		}
+	case r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifests/"):
+		s.putManifest(r).send(w)
+	default:
+		a := s.forward(r)
+		digest := r.URL.Query().Get("digest")
+		if hex, ok := strings.CutPrefix(digest, "sha256:"); ok && a.code == http.StatusCreated {
+			s.folder.wrote(hex)
+			// Clients built on containerd before 2.2 fail without this header, which
+			// olareg does not send after an upload.
+			a.header.Set("Docker-Content-Digest", digest)
+		}
+		a.send(w)
+	}
 }
 
-// ReadFrom lets a blob go from its file to the connection without a copy.
-func (w *digestWriter) ReadFrom(r io.Reader) (int64, error) { return io.Copy(w.ResponseWriter, r) }
+// now is the time, steadily: whoever sets the machine's clock while the server
+// runs does not make what is new look old.
+func (s *server) now() time.Time { return s.started.Add(time.Since(s.started)).Round(0) }
+
+// putManifest takes a manifest, and answers once the disk has it.
+func (s *server) putManifest(r *http.Request) *answer {
+	raw, err := io.ReadAll(io.LimitReader(r.Body, 2*manifestLimit+1))
+	if err != nil {
+		return refuse(http.StatusBadRequest, "UNKNOWN", err)
+	}
+	m, err := readManifest(raw)
+	if err != nil {
+		return refuse(http.StatusBadRequest, "MANIFEST_INVALID", err)
+	}
+	// olareg reads, changes and writes the list of referrers without a lock.
+	s.index.Lock()
+	defer s.index.Unlock()
+	if err := s.folder.syncBlobs(m.names()); err != nil {
+		return diskFailed(err)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(raw))
+	a := s.forward(r)
+	if a.code == http.StatusCreated {
+		digest, _, err := v1.SHA256(bytes.NewReader(raw))
+		subject := ""
+		if m.Subject != nil {
+			subject = m.Subject.Digest.String()
+		}
+		if err == nil {
+			err = s.folder.settle(digest.Hex, subject)
+		}
+		if err != nil {
+			a = diskFailed(err)
+		}
+	}
+	if a.code >= 500 {
+		s.reset() // it may remember a record that the disk does not have
+	}
+	return a
+}
+
+// forward asks the registry and keeps its answer, which for anything but reading
+// is small. An answer of 500 says nothing: if the disk was the reason, it does.
+func (s *server) forward(r *http.Request) *answer {
+	a := &answer{header: http.Header{}, code: http.StatusOK}
+	before := s.disk.count()
+	h := *s.registry.Load()
+	upload, ok := s.uploads.Load(r.URL.Path)
+	if ok {
+		h = upload.(http.Handler)
+	}
+	h.ServeHTTP(a, r)
+	if at, err := url.Parse(a.header.Get("Location")); err == nil && r.Method == http.MethodPost && a.code == http.StatusAccepted {
+		s.uploads.Store(at.Path, h)
+	}
+	if ok && (a.code >= 400 || a.code == http.StatusCreated) {
+		s.uploads.Delete(r.URL.Path)
+	}
+	if a.code >= 500 {
+		if ok { // it is begun anew, if at all
+			r := r.Clone(context.WithoutCancel(r.Context()))
+			r.Method, r.Body = http.MethodDelete, http.NoBody
+			h.ServeHTTP(&answer{header: http.Header{}}, r)
+		}
+		if err := s.disk.since(before); err != nil {
+			return diskFailed(err)
+		}
+	}
+	return a
+}
 
 // close answers what is under way, then gives the lock to the next process.
 func (s *server) close() error {
@@ -136,46 +234,10 @@ func (s *server) close() error {
 	}
 	err := s.http.Close()
 	<-s.done
+	if s.folder.syncAll() == nil {
+		s.served.Clean = true
+		// On a full disk that stays unsaid, and the next server looks for itself.
+		_ = writeServed(filepath.Join(s.folder.dir, addressFile), s.served)
+	}
 	return errors.Join(err, s.lock.Close())
-}
-
-// gate counts requests under way, and closes.
-type gate struct {
-	mu     sync.Mutex
-	n      int
-	closed bool
-	idle   chan struct{}
-}
-
-func (g *gate) enter() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.closed {
-		return false
-	}
-	g.n++
-	return true
-}
-
-func (g *gate) leave() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.n--
-	if g.closed && g.n == 0 {
-		close(g.idle)
-	}
-}
-
-// shut refuses new requests; the channel closes when none is under way.
-func (g *gate) shut() <-chan struct{} {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if !g.closed {
-		g.closed = true
-		g.idle = make(chan struct{})
-		if g.n == 0 {
-			close(g.idle)
-		}
-	}
-	return g.idle
 }

@@ -1,17 +1,16 @@
 // Package store holds everything jetcrate made, in one repository of an OCI
-// registry: bases, sources, artifacts, layers, images, test results and file
-// lists.
+// registry: bases, sources, artifacts, layers, images, test results, file lists.
 //
-// Every record is a manifest with the tag KIND-KEY, where the key is the hash
-// of all that determines the record; what a record points at is named by
-// digest. A record that is there is never made again. Writing the same key
-// twice is allowed, the later record has the tag, and both can be read by
-// digest. Test results refer to the image they are about (OCI referrers, or
-// the tag scheme where a registry lacks the API).
+// Every record is a manifest with the tag KIND-KEY, where the key is the hash of
+// all that determines it. A record that is there is never made again; written
+// twice, the later has the tag and both can be read by digest. Test results
+// refer to their image (OCI referrers, or the tag scheme).
 //
-// The registry is any that speaks the OCI distribution protocol, or the
-// embedded one: a folder with an OCI layout, served on the loopback address
-// by whichever process opened it first. Nothing is ever deleted.
+// The registry is any of the OCI distribution protocol, or the embedded one: a
+// folder with an OCI layout, served on the loopback address by the process that
+// opened it first. There, what a put has returned for is on the disk (fsync of
+// blobs, manifest, index and folders), nothing is deleted but by GC and Remove,
+// and GC leaves what a process that writes was told is there.
 package store
 
 import (
@@ -23,11 +22,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/jetcrate/jetcrate/internal/image"
 )
 
 // Kind is what a record is.
@@ -45,6 +47,9 @@ const (
 
 // ErrNotFound is what reading a record that does not exist gives.
 var ErrNotFound = errors.New("not in the store")
+
+// ErrFull is what storing gives where the embedded registry's disk has no room.
+var ErrFull = errors.New("the store's disk is full")
 
 // Record is a manifest in the store.
 type Record struct {
@@ -75,7 +80,8 @@ type Options struct {
 	// Cache is the folder in which Layout keeps blobs of Location.
 	Cache string
 
-	backoff remote.Backoff // tests shorten it
+	backoff  remote.Backoff // tests shorten them
+	patience image.Patience
 }
 
 // Store is an open store. It is safe for concurrent use.
@@ -88,6 +94,10 @@ type Store struct {
 	puller    *remote.Puller
 
 	referrers sync.Mutex // the tag scheme reads, changes and writes an index
+
+	leaseMu   sync.Mutex
+	lease     *flock.Flock // says that this process writes, see writing
+	leaseName string
 }
 
 // Open opens a store. For the embedded registry this process serves it, or
@@ -109,7 +119,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		location = e.address() + "/" + repository
 		auth = remote.WithAuth(authn.Anonymous)
 	} else {
-		s.transport.inner = remote.DefaultTransport
+		s.transport.inner = image.Transport(nil, o.patience)
 		auth = remote.WithAuthFromKeychain(authn.DefaultKeychain)
 	}
 	var nameOpts []name.Option
@@ -129,7 +139,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		remote.WithTransport(s.transport),
 		remote.WithUserAgent("jetcrate"),
 		remote.WithRetryBackoff(o.backoff),
-		remote.WithRetryPredicate(retryable),
+		remote.WithRetryPredicate(image.Retryable),
 	}
 	if s.pusher, err = remote.NewPusher(opts...); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the store %s: %w", location, err), s.Close())
@@ -149,7 +159,7 @@ func (s *Store) Close() error {
 	if s.embedded == nil {
 		return nil
 	}
-	if err := s.embedded.close(); err != nil {
+	if err := errors.Join(s.endLease(), s.embedded.close()); err != nil {
 		return fmt.Errorf("closing the store: %w", err)
 	}
 	return nil

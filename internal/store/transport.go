@@ -3,15 +3,13 @@ package store
 import (
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"sync/atomic"
-	"syscall"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/jetcrate/jetcrate/internal/image"
 )
 
 // countingTransport counts what was uploaded.
@@ -32,29 +30,6 @@ func (t *countingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// retryable reports whether another try may succeed: the network failed, the
-// registry is busy, or the embedded registry moved to another process, which
-// knows nothing of an upload that was under way.
-func retryable(err error) bool {
-	if err == nil {
-		return false
-	}
-	var terr *transport.Error
-	if errors.As(err, &terr) {
-		return terr.Temporary() || slices.ContainsFunc(terr.Errors, func(d transport.Diagnostic) bool {
-			return d.Code == transport.BlobUploadUnknownErrorCode
-		})
-	}
-	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.EPIPE, syscall.ECONNRESET, syscall.ECONNREFUSED, net.ErrClosed} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	// net/http has no value for it: a request that it must not repeat by itself
-	// met a connection that the server was closing.
-	return strings.Contains(err.Error(), "server closed idle connection")
-}
-
 func isNotFound(err error) bool {
 	var terr *transport.Error
 	return errors.As(err, &terr) && terr.StatusCode == http.StatusNotFound
@@ -62,19 +37,36 @@ func isNotFound(err error) bool {
 
 // explain says what failed and, where that is known, what to do about it.
 func (s *Store) explain(doing string, err error) error {
-	host := s.repo.RegistryStr()
-	var terr *transport.Error
-	var nerr net.Error
-	switch {
-	case errors.As(err, &terr) && (terr.StatusCode == http.StatusUnauthorized || terr.StatusCode == http.StatusForbidden):
-		return fmt.Errorf("%s: registry %s refuses access to %s; log in with: docker login %s: %w", doing, host, s.repo.RepositoryStr(), host, err)
-	case errors.As(err, &terr) && terr.StatusCode == http.StatusTooManyRequests:
-		return fmt.Errorf("%s: registry %s has had too many requests; try again later: %w", doing, host, err)
-	case errors.As(err, &terr) && terr.StatusCode >= 500:
-		return fmt.Errorf("%s: registry %s fails; try again later: %w", doing, host, err)
-	case errors.As(err, &nerr):
-		return fmt.Errorf("%s: registry %s cannot be reached; check its name and the network: %w", doing, host, err)
-	default:
+	if s.embedded != nil {
+		return s.embedded.explain(doing, err)
+	}
+	return fmt.Errorf("%s: %w", doing, image.Explain(s.repo.Registry, s.repo.RepositoryStr(), err))
+}
+
+// explainPut does so where something was stored: bytes that have another digest
+// came from where it was read.
+func (s *Store) explainPut(doing string, err error) error {
+	if image.IsOtherBytes(err) {
 		return fmt.Errorf("%s: %w", doing, err)
 	}
+	return s.explain(doing, err)
+}
+
+// explain does so for the embedded registry, whose troubles are its disk's.
+func (e *embedded) explain(doing string, err error) error {
+	var terr *transport.Error
+	if errors.As(err, &terr) && terr.StatusCode == http.StatusInsufficientStorage {
+		for _, d := range terr.Errors {
+			switch d.Code {
+			case diskFull:
+				return fmt.Errorf("%s: %w: free some of the disk with %s (jetcrate store gc --dry-run shows what can go), then the same command goes on: %s", doing, ErrFull, e.dir, d.Message)
+			case diskBroken:
+				return fmt.Errorf("%s: the store %s cannot be written: %s", doing, e.dir, d.Message)
+			}
+		}
+	}
+	if image.IsOtherBytes(err) {
+		return fmt.Errorf("%s: the store %s is damaged; jetcrate store verify --repair removes what is, and the next build makes it again: %w", doing, e.dir, err)
+	}
+	return fmt.Errorf("%s: %w", doing, err)
 }

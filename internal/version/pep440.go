@@ -132,9 +132,11 @@ func (s Specifier) Contains(version string) bool {
 		return true
 	}
 	v, err := ParsePEP440(version)
-	if err != nil {
-		return false
-	}
+	return err == nil && s.Holds(v)
+}
+
+// Holds is Contains for a version that was read already.
+func (s Specifier) Holds(v PEP440) bool {
 	for _, c := range s.clauses {
 		if !c.check.Check(v.padded(c.parts)) {
 			return false

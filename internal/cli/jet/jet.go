@@ -1,6 +1,8 @@
 // Package jet is the command line of jet, the program for a Jetson: which image
-// of the compatibility table runs on this device (autotag), and the `docker run`
-// line for it (run).
+// runs on this device (autotag), pulling it (pull), running it (run), what is wrong
+// with the device (doctor), what there is for it (list, show), what lies on it (storage), and which
+// image runs on several (fleet).
+// Called by the name autotag it is that command.
 //
 // Results go to stdout and nothing else does; reasons and errors go to stderr.
 // Exit codes: 0 done; 1 a mistake in what the user wrote; 2 the environment
@@ -15,9 +17,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/jetcrate/jetcrate/internal/diag"
 	"github.com/spf13/cobra"
@@ -35,7 +39,11 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
-	terminal       bool // stdin and stdout are a terminal
+	terminal       bool                              // stdin and stdout are a terminal
+	piped          bool                              // stdin is a pipe or a file
+	free           func(folder string) (int64, bool) // free space; nil asks the system
+	clock          func() time.Time                  // nil is the real one
+	dockerArgs     []string                          // flags of `jet run` that are docker's
 }
 
 // Main runs jet with the process's arguments and returns its exit code.
@@ -44,7 +52,21 @@ func Main() int {
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv,
 		terminal: term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd())),
 	}
-	return a.run(context.Background(), os.Args[1:])
+	if info, err := os.Stdin.Stat(); err == nil {
+		a.piped = info.Mode()&os.ModeNamedPipe != 0 || info.Mode().IsRegular()
+	}
+	args := os.Args[1:]
+	if filepath.Base(os.Args[0]) == "autotag" {
+		args = append([]string{"autotag"}, args...)
+	}
+	return a.run(context.Background(), args)
+}
+
+func (a *app) now() time.Time {
+	if a.clock != nil {
+		return a.clock()
+	}
+	return time.Now()
 }
 
 func (a *app) run(ctx context.Context, args []string) (code int) {
@@ -55,6 +77,15 @@ func (a *app) run(ctx context.Context, args []string) (code int) {
 		}
 	}()
 	root := a.root()
+	if len(args) > 0 && args[0] == "run" {
+		cmd, _, err := root.Find(args[:1])
+		if err != nil {
+			return a.report(err)
+		}
+		var own []string
+		own, a.dockerArgs = split(cmd.Flags(), args[1:])
+		args = append([]string{"run"}, own...)
+	}
 	root.SetArgs(args)
 	return a.report(root.ExecuteContext(ctx))
 }
@@ -70,7 +101,8 @@ The table is the file of --table, else of $JETCRATE_TABLE, else
 $XDG_DATA_HOME/jetcrate/table.json (~/.local/share/jetcrate/table.json).`,
 		Example: `  jet autotag pytorch
   docker run --runtime nvidia --rm $(jet autotag pytorch)
-  jet run pytorch -- python3 -c 'import torch'`,
+  jet run pytorch -- python3 -c 'import torch'
+  jet doctor`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -80,7 +112,7 @@ $XDG_DATA_HOME/jetcrate/table.json (~/.local/share/jetcrate/table.json).`,
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.AddCommand(a.autotagCommand(), a.runCommand(), a.versionCommand())
+	root.AddCommand(a.autotagCommand(), a.runCommand(), a.pullCommand(), a.doctorCommand(), a.hostCommand(), a.listCommand(), a.showCommand(), a.storageCommand(), a.fleetCommand(), a.versionCommand())
 	return root
 }
 
@@ -136,7 +168,11 @@ func (a *app) report(err error) int {
 	}
 	if list, ok := diag.From(err); ok {
 		for _, d := range list {
-			a.say("%s", d.Message)
+			if pos := d.Position.String(); pos != "" {
+				a.say("%s: %s", pos, d.Message)
+			} else {
+				a.say("%s", d.Message)
+			}
 			if len(d.Allowed) > 0 {
 				a.more("allowed: %s", strings.Join(d.Allowed, ", "))
 			}

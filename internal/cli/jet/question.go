@@ -1,24 +1,24 @@
 package jet
 
 import (
-	"errors"
+	"cmp"
+	"context"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
+
+	"github.com/spf13/cobra"
 
 	"github.com/jetcrate/jetcrate/internal/diag"
 	"github.com/jetcrate/jetcrate/internal/host"
 	"github.com/jetcrate/jetcrate/internal/resolve"
-	"github.com/jetcrate/jetcrate/internal/table"
 	"github.com/jetcrate/jetcrate/internal/version"
-	"github.com/spf13/cobra"
 )
 
-// question holds the flags that autotag and run share: which table, which host,
-// and what else is asked for.
+// question holds the flags that commands share: which table, which host, and
+// what else is asked for.
 type question struct {
 	app     *app
 	table   string
@@ -27,29 +27,48 @@ type question struct {
 	flavour string
 	cuda    string
 	python  string
+	prefer  string
+	noLocal bool
 	digest  bool
 	why     bool
 }
 
-func (q *question) flags(cmd *cobra.Command) {
+// hostFlags are those that say which host and which table.
+func (q *question) hostFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&q.table, "table", "", "compatibility table: a `file`, or - for stdin")
-	f.StringVar(&q.root, "root", "/", "`folder` that the host's facts are read from")
+	q.rootFlag(cmd)
 	f.StringVar(&q.hostL4T, "host-l4t", "", "L4T `release` of the host, such as 36.4.3; not read from its files")
-	f.StringVar(&q.flavour, "flavour", "tegra", "flavour of the host: tegra or sbsa")
+	f.StringVar(&q.flavour, "flavour", "", "flavour of the host: tegra or sbsa (default: the one that the table has for its release)")
+	complete(cmd, "flavour", "tegra", "sbsa")
+}
+
+func (q *question) rootFlag(cmd *cobra.Command) {
+	root := cmp.Or(q.app.getenv("JETCRATE_ROOT"), "/")
+	cmd.Flags().StringVar(&q.root, "root", root, "`folder` that the host's facts are read from; $JETCRATE_ROOT sets the default")
+}
+
+func (q *question) flags(cmd *cobra.Command) {
+	q.hostFlags(cmd)
+	f := cmd.Flags()
 	f.StringVar(&q.cuda, "cuda", "", "CUDA `version` that the image must have")
 	f.StringVar(&q.python, "python", "", "Python `version` that the image must have")
+	f.StringVar(&q.prefer, "prefer", "tested", "what comes first among images that run here: tested, newest, local (what Docker has) or remote")
+	f.BoolVar(&q.noLocal, "no-local", false, "do not look at Docker's images")
 	f.BoolVar(&q.digest, "digest", false, "name the image by digest, not by tag")
 	f.BoolVar(&q.why, "why", false, "explain the choice, on stderr")
-	complete(cmd, "flavour", "tegra", "sbsa")
-	cmd.ValidArgsFunction = func(_ *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-		// Completion has no place for an error: without a table there are no names.
-		t, err := q.readTable()
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		return resolve.Names(t), cobra.ShellCompDirectiveNoFileComp
+	complete(cmd, "prefer", resolve.Preferences()...)
+	cmd.ValidArgsFunction = q.completeNames
+}
+
+func (q *question) completeNames(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	// Completion has no place for an error: without a table there are no names.
+	src, _, done, err := q.source()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
+	defer done()
+	return resolve.Names(src), cobra.ShellCompDirectiveNoFileComp
 }
 
 // complete offers the values of a flag.
@@ -66,22 +85,25 @@ type reply struct {
 	Digest    string     `json:"digest,omitempty"`
 	Host      hostReport `json:"host"`
 	resolve.Answer
+
+	docker string // why Docker's images were not looked at
 }
 
 type hostReport struct {
 	L4T       string   `json:"l4t,omitempty"`
 	Source    string   `json:"source,omitempty"`
-	Flavour   string   `json:"flavour"`
+	Flavour   string   `json:"flavour,omitempty"`
 	Model     string   `json:"model,omitempty"`
 	GPU       string   `json:"gpu,omitempty"`
 	Conflicts []string `json:"conflicts,omitempty"`
 }
 
-// ask answers for packages. An answer without a choice is no error here.
-func (q *question) ask(packages []string) (*reply, error) {
-	query := resolve.Query{Flavour: q.flavour, CUDA: q.cuda, Python: q.python}
-	if q.flavour != "tegra" && q.flavour != "sbsa" {
-		return nil, mistake("--flavour %q is none of tegra, sbsa", q.flavour)
+// ask answers for packages; all asks for every candidate. An answer without a
+// choice is no error here.
+func (q *question) ask(ctx context.Context, packages []string, all bool) (*reply, error) {
+	query := resolve.Query{CUDA: q.cuda, Python: q.python, Prefer: resolve.Preference(q.prefer), All: all}
+	if !slices.Contains(resolve.Preferences(), q.prefer) {
+		return nil, mistake("--prefer %q is none of %s", q.prefer, strings.Join(resolve.Preferences(), ", "))
 	}
 	for _, p := range packages {
 		w, err := resolve.ParseWanted(p)
@@ -94,91 +116,86 @@ func (q *question) ask(packages []string) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := q.readTable()
+	src, _, done, err := q.source()
 	if err != nil {
 		return nil, err
 	}
-	answer, err := resolve.Choose(t, query)
-	if err != nil {
-		return nil, err
+	defer done()
+	r := &reply{Host: report}
+	d := q.daemon()
+	defer d.close()
+	r.docker = d.why
+	if query.Local, err = d.images(ctx); err != nil {
+		q.app.say("note: Docker's images are not considered: %s", err)
+		r.docker = err.Error()
 	}
-	r := &reply{Host: report, Answer: answer}
-	if c := answer.Chosen; c != nil {
+	if r.Answer, err = resolve.Choose(src, query); err != nil {
+		if _, isMistake := diag.From(err); isMistake {
+			return nil, err
+		}
+		return nil, environment("reading the table: %w", err)
+	}
+	if c := r.Chosen; c != nil {
 		r.Reference, r.Digest = c.Image, c.Digest
 		if q.digest {
-			r.Reference = c.Row.Image.Pinned()
+			r.Reference = c.Pinned()
 		}
 	}
 	return r, nil
 }
 
+// fs is the host's root.
+func (q *question) fs() (fs.FS, error) {
+	if info, err := os.Stat(q.root); err != nil || !info.IsDir() {
+		return nil, mistake("--root %s is not a folder", q.root)
+	}
+	fsys, err := host.Root(q.root)
+	if err != nil {
+		return nil, environment("reading --root: %w", err)
+	}
+	return fsys, nil
+}
+
 // host fills the query with what is known of the host.
 func (q *question) host(query *resolve.Query) (hostReport, error) {
-	info, err := os.Stat(q.root)
-	if err != nil || !info.IsDir() {
-		return hostReport{}, mistake("--root %s is not a folder", q.root)
+	if q.flavour != "" && q.flavour != "tegra" && q.flavour != "sbsa" {
+		return hostReport{}, mistake("--flavour %q is none of tegra, sbsa", q.flavour)
 	}
-	facts := host.Detect(os.DirFS(q.root))
-	report := hostReport{Flavour: q.flavour, Model: facts.Model.Value, GPU: facts.GPU.Value, Conflicts: facts.Conflicts}
-	own, known := facts.Release()
-	if q.hostL4T == "" {
-		if !known {
-			query.Unknown = facts.L4T.Reason
-		}
-		query.L4T, query.GPU = own, facts.GPU.Value
-		report.L4T, report.Source = facts.L4T.Value, facts.L4T.Source
-		return report, nil
-	}
-	said, err := version.ParseL4T(q.hostL4T)
+	fsys, err := q.fs()
 	if err != nil {
-		return hostReport{}, mistake("--host-l4t: %w", err)
+		return hostReport{}, err
 	}
-	query.L4T = said
-	report.L4T, report.Source = said.String(), "--host-l4t"
-	if known && own.Compare(said) != 0 {
-		// The question is about another device: nothing here says what it is.
-		report.Model, report.GPU = "", ""
+	facts := host.Detect(fsys)
+	query.SetHost(facts)
+	report := hostReport{
+		L4T: facts.L4T.Value, Source: facts.L4T.Source, Flavour: query.Flavour, Model: facts.Model.Value, GPU: facts.GPU.Value, Conflicts: facts.Conflicts,
 	}
-	query.GPU = report.GPU
-	return report, nil
-}
-
-// tablePath is where the table lies, and which setting says so.
-func (q *question) tablePath() (path, setting string) {
-	if q.table != "" {
-		return q.table, "--table"
-	}
-	if path := q.app.getenv("JETCRATE_TABLE"); path != "" {
-		return path, "$JETCRATE_TABLE"
-	}
-	data := q.app.getenv("XDG_DATA_HOME")
-	if !filepath.IsAbs(data) { // the specification ignores relative ones
-		data = filepath.Join(q.app.getenv("HOME"), ".local", "share")
-	}
-	return filepath.Join(data, "jetcrate", "table.json"), ""
-}
-
-func (q *question) readTable() (*table.Table, error) {
-	path, setting := q.tablePath()
-	var in io.Reader = q.app.stdin
-	if path != "-" {
-		f, err := os.Open(path)
+	if q.hostL4T != "" {
+		said, err := version.ParseL4T(q.hostL4T)
+		if err != nil {
+			return hostReport{}, mistake("--host-l4t: %w", err)
+		}
+		own, known := facts.Release()
+		query.L4T, query.Unknown = said, ""
+		query.Arch = "" // a person speaks of a Jetson, and may do so anywhere
+		report.L4T, report.Source = said.String(), "--host-l4t"
 		switch {
-		case errors.Is(err, fs.ErrNotExist) && setting == "":
-			return nil, environment("there is no compatibility table at %s\nname one with --table FILE or JETCRATE_TABLE, or let `jetcrate table` write it there", path)
-		case errors.Is(err, fs.ErrNotExist):
-			return nil, mistake("%s names %s, which does not exist", setting, path)
-		case err != nil:
-			return nil, environment("reading the table: %w", err)
+		case known && own.Compare(said) != 0:
+			// The question is about another device: nothing here says what it is.
+			query.GPU, query.Tegra, query.Flavour = "", false, ""
+			report.Model, report.GPU = "", ""
+		case !known:
+			query.Flavour = ""
 		}
-		defer f.Close()
-		in = f
+		if query.Flavour == "" && said.Major() < 38 {
+			query.Flavour = "tegra" // SBSA came with 38
+		}
+		report.Flavour = query.Flavour
 	}
-	t, err := table.Read(in)
-	if err != nil {
-		return nil, environment("%s: %w", path, err)
+	if q.flavour != "" {
+		query.Flavour, report.Flavour = q.flavour, q.flavour
 	}
-	return t, nil
+	return report, nil
 }
 
 // explain writes the whole weighing to stderr.
@@ -192,6 +209,12 @@ func (r *reply) explain(a *app) {
 		if f.value != "" {
 			a.print("host: %s %s", f.name, f.value)
 		}
+	}
+	for _, c := range r.Host.Conflicts {
+		a.print("host: contradiction: %s", c)
+	}
+	if r.docker != "" {
+		a.print("Docker's images: not looked at: %s", r.docker)
 	}
 	for i, c := range r.Candidates {
 		head := map[resolve.Verdict]string{resolve.Yes: "possible", resolve.No: "ruled out", resolve.Unknown: "unknown"}[c.Verdict]
@@ -211,6 +234,9 @@ func (r *reply) explain(a *app) {
 // warn says what a user should know of the chosen image without asking.
 func (r *reply) warn(a *app) {
 	row := r.Chosen.Row
+	for _, c := range r.Host.Conflicts {
+		a.say("warning: %s", c)
+	}
 	if row.Platform.Testbed {
 		a.say("warning: %s is a stand-in for checks, not an image for a Jetson", r.Chosen.Name)
 	}

@@ -1,167 +1,274 @@
 package jet
 
 import (
-	"fmt"
-	"io/fs"
+	"context"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/jetcrate/jetcrate/internal/host"
 )
 
 func (a *app) runCommand() *cobra.Command {
 	q := &question{app: a}
-	d := container{terminal: a.terminal}
-	var dryRun bool
+	r := &runner{app: a, question: q}
 	cmd := &cobra.Command{
-		Use:   "run PACKAGE[:VERSION][+OPTION]... [flags] [-- COMMAND [ARGUMENT...]]",
+		Use:   "run [flags] PACKAGE[:VERSION][+OPTION]...|IMAGE [DOCKER FLAGS] [-- COMMAND [ARGUMENT...]]",
 		Short: "Run a command in the image of these packages that fits this host",
 		Long: `Runs Docker with the image that autotag would print, and what a Jetson needs: the
-NVIDIA runtime, the host's network, shared memory, and cameras, sound, serial and
-I2C devices where the host has them. Docker's own socket is never handed over, and
-the container is not privileged.
+GPU, the host's network, shared memory, a folder for models (/data), and cameras,
+sound, serial and I2C devices, a display and tokens where the host has them.
+Docker's own socket and the system bus are never handed over, and the container is
+not privileged. What has a / or an @ in it names an image, which is run unjudged.
+
+Flags that jet does not know go to docker run as they are. What jet adds by itself
+is switched off one by one (--no-display, ...), or as a whole with --bare.
 
 jet is replaced by docker: its exit code is the command's.`,
 		Example: `  jet run pytorch -- python3 -c 'import torch; print(torch.cuda.is_available())'
-  jet run pytorch -v /data:/data --dry-run -- bash
-  jet run pytorch --gpu-mode cdi`,
+  jet run pytorch -v /data:/models -p 8888:8888 --dry-run -- bash
+  jet run --no-display --no-network --gpu-mode cdi pytorch
+  echo 2+2 | jet run pytorch -- python3 -`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			packages := args
+			what := args
 			if dash := cmd.ArgsLenAtDash(); dash >= 0 {
-				packages, d.command = args[:dash], args[dash:]
+				what, r.command = args[:dash], args[dash:]
 			}
-			if len(packages) == 0 {
+			if len(what) == 0 {
 				return mistake("name a package to run, such as: jet run pytorch -- bash")
 			}
-			r, err := q.ask(packages)
-			if err != nil {
-				return err
-			}
-			if q.why {
-				r.explain(a)
-			}
-			if r.Chosen == nil {
-				return &no{r.Why}
-			}
-			r.warn(a)
-			d.image, d.flavour = r.Reference, r.Chosen.Row.Platform.Flavour
-			argv, err := d.argv(os.DirFS(q.root))
-			if err != nil {
-				return err
-			}
-			if dryRun {
-				line, err := commandLine(argv)
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintln(a.stdout, line)
-				return err
-			}
-			return execute(argv)
+			return r.run(cmd.Context(), what)
 		},
 	}
 	q.flags(cmd)
-	f := cmd.Flags()
-	f.BoolVar(&dryRun, "dry-run", false, "print the docker command line instead of running it")
-	f.StringVar(&d.gpuMode, "gpu-mode", "auto", "how the GPU is handed over: auto, runtime, cdi, gpus or none")
-	f.StringArrayVarP(&d.volumes, "volume", "v", nil, "bind mount for docker, `SOURCE:TARGET[:ro]`; may be repeated")
-	f.StringArrayVarP(&d.env, "env", "e", nil, "variable for the container, `NAME[=VALUE]`; without a value docker takes the host's")
-	complete(cmd, "gpu-mode", gpuModes()...)
+	r.flags(cmd)
 	return cmd
 }
 
-// execute replaces this process by docker.
+// runner is a jet run.
+type runner struct {
+	app      *app
+	question *question
+	dryRun   bool
+	noChecks bool
+	engine   string
+	container
+}
+
+func (r *runner) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.BoolVar(&r.dryRun, "dry-run", false, "print the command line instead of running it")
+	r.engineFlags(cmd)
+	f.StringVar(&r.gpuMode, "gpu-mode", "auto", "how the GPU is handed over: auto, runtime, cdi, gpus or none")
+	f.StringVar(&r.data, "data", "", "`folder` that the container sees as /data (default: data in jetcrate's folder of the user)")
+	f.BoolVar(&r.bare, "bare", false, "add nothing but the GPU")
+	r.off = map[string]*bool{}
+	for _, part := range parts() {
+		r.off[part.name] = f.Bool("no-"+part.name, false, "leave out: "+part.what)
+	}
+	complete(cmd, "gpu-mode", gpuModes()...)
+}
+
+func (r *runner) engineFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.BoolVar(&r.noChecks, "no-checks", false, "start without looking at free space and at the runtime first")
+	f.StringVar(&r.engine, "engine", "auto", "program that has images and containers: docker, podman, nerdctl, or auto (the first of them on PATH)")
+	complete(cmd, "engine", "auto", "docker", "podman", "nerdctl")
+}
+
+func (r *runner) run(ctx context.Context, what []string) error {
+	a, q := r.app, r.question
+	fsys, err := q.fs()
+	if err != nil {
+		return err
+	}
+	r.fsys, r.getenv = fsys, a.getenv
+	r.terminal, r.piped, r.extra = a.terminal, a.piped, a.dockerArgs
+	device := host.Inspect(fsys)
+	var size int64
+	local := true
+	if named := slices.IndexFunc(what, isImage); named >= 0 {
+		if len(what) > 1 {
+			return mistake("%q is an image: it is run alone, and packages are run without it", what[named])
+		}
+		if strings.HasPrefix(what[0], "-") {
+			return mistake("%q is no image", what[0])
+		}
+		r.image, r.flavour = what[0], device.Flavour.Value
+	} else {
+		reply, err := q.ask(ctx, what, q.why)
+		if err != nil {
+			return err
+		}
+		if q.why {
+			reply.explain(a)
+		}
+		if reply.Chosen == nil {
+			return reply.refusal()
+		}
+		reply.warn(a)
+		r.image, r.flavour = reply.Reference, reply.Chosen.Row.Platform.Flavour
+		if local = reply.Chosen.Local; !local && reply.Chosen.Row.Image != nil {
+			size = reply.Chosen.Row.Image.Size
+		}
+	}
+	if err := r.pickEngine(); err != nil {
+		return err
+	}
+	daemon := r.daemonFacts(ctx)
+	r.runtimes, r.cdi = device.Docker.Runtimes.Values, device.Docker.CDI.Values
+	if daemon != nil {
+		r.runtimes, r.cdi = daemon.runtimes, append(slices.Clone(r.cdi), daemon.cdi...)
+	}
+	r.runtimesKnown = daemon != nil || device.Docker.Runtimes.Reason == ""
+	if err := r.dataFolder(); err != nil {
+		return err
+	}
+	argv, err := r.argv()
+	if err != nil {
+		return err
+	}
+	if !r.noChecks {
+		if err := r.preflight(argv, device, daemon, size); err != nil {
+			return err
+		}
+	}
+	if r.dryRun {
+		line, err := commandLine(argv)
+		if err != nil {
+			return err
+		}
+		return a.line(line)
+	}
+	return execute(argv)
+}
+
+// isImage tells a reference from a package: a package's name has neither.
+func isImage(s string) bool { return strings.ContainsAny(s, "/@") || strings.HasPrefix(s, "sha256:") }
+
+func (r *runner) pickEngine() error {
+	known := []string{"docker", "podman", "nerdctl"}
+	switch {
+	case slices.Contains(known, r.engine):
+		r.program = r.engine
+		return nil
+	case r.engine != "auto":
+		return mistake("--engine %q is none of auto, %s", r.engine, strings.Join(known, ", "))
+	}
+	r.program = known[0]
+	for _, name := range known {
+		if _, err := exec.LookPath(name); err == nil {
+			r.program = name
+			break
+		}
+	}
+	return nil
+}
+
+// daemonFacts asks Docker, where it is there and may be asked.
+func (r *runner) daemonFacts(ctx context.Context) *engineFacts {
+	if r.program != "docker" {
+		return nil
+	}
+	d := r.question.daemon()
+	defer d.close()
+	if d.Client == nil {
+		return nil
+	}
+	facts, err := d.facts(ctx)
+	if err != nil {
+		return nil // running the container will say what is wrong
+	}
+	return &facts
+}
+
+// dataFolder makes the folder behind /data: Docker would make it as root.
+func (r *runner) dataFolder() error {
+	if r.bare || *r.off["data"] {
+		r.data = ""
+		return nil
+	}
+	own := r.data == ""
+	if own {
+		r.data = filepath.Join(r.app.dataDir(), "data")
+	}
+	said := r.data
+	abs, err := filepath.Abs(said)
+	if err != nil {
+		return environment("finding --data: %w", err)
+	}
+	r.data = abs
+	if strings.Contains(r.data, ":") {
+		return mistake("the folder of --data has a colon in it, which docker cannot mount: %s", said)
+	}
+	info, err := os.Stat(r.data)
+	switch {
+	case err == nil && !info.IsDir():
+		return mistake("--data %s is not a folder", said)
+	case err == nil:
+		return nil
+	case !own:
+		return mistake("--data %s does not exist", said)
+	case r.dryRun:
+		// What does not exist is not mounted, and a dry run makes nothing.
+		r.app.say("note: without --dry-run, %s would be made and handed over as /data", r.data)
+		r.data = ""
+		return nil
+	}
+	if err := os.MkdirAll(r.data, 0o755); err != nil {
+		return environment("making the folder for /data: %w", err)
+	}
+	return nil
+}
+
+// preflight says before a long download what would end in an error after it.
+func (r *runner) preflight(argv []string, device host.Device, daemon *engineFacts, size int64) error {
+	a := r.app
+	// Only the daemon itself knows: files may have been written after its start.
+	if daemon != nil && r.usesRuntime(argv) && !slices.Contains(daemon.runtimes, "nvidia") {
+		if !r.dryRun {
+			return environment("Docker has no runtime called nvidia, so the container would get no GPU\nregister it: %s\nor start without a GPU: --gpu-mode none", registerRuntime)
+		}
+		a.say("warning: Docker has no runtime called nvidia; register it: %s", registerRuntime)
+	}
+	return r.question.checkSpace(r.fsys, device, daemon, r.image, size)
+}
+
+func (r *runner) usesRuntime(argv []string) bool {
+	i := slices.Index(argv, "--runtime")
+	return i >= 0 && i < len(argv)-1 && argv[i+1] == "nvidia" && i < slices.Index(argv, r.image)
+}
+
+// freeSpace is what is free below a folder of this machine.
+func (a *app) freeSpace(root, folder string) (int64, bool) {
+	if a.free != nil {
+		return a.free(folder)
+	}
+	if root != "/" || folder == "" {
+		return 0, false
+	}
+	for ; ; folder = filepath.Dir(folder) { // it may not be there yet
+		var stat syscall.Statfs_t
+		err := syscall.Statfs(folder, &stat)
+		if err == nil {
+			return int64(stat.Bavail) * stat.Bsize, true
+		}
+		if folder == "/" || folder == "." {
+			return 0, false
+		}
+	}
+}
+
+// execute replaces this process by the engine.
 func execute(argv []string) error {
 	path, err := exec.LookPath(argv[0])
 	if err != nil {
-		return environment("docker is not to be found on PATH: install it, or print the command line with --dry-run")
+		return environment("%s is not to be found on PATH: install it, or print the command line with --dry-run", argv[0])
 	}
 	return environment("running %s: %w", path, syscall.Exec(path, argv, os.Environ()))
-}
-
-// container is a docker run line in the making.
-type container struct {
-	image    string
-	flavour  string // of the image's platform
-	gpuMode  string
-	terminal bool
-	volumes  []string
-	env      []string
-	command  []string
-}
-
-func gpuModes() []string { return []string{"auto", "runtime", "cdi", "gpus", "none"} }
-
-// argv is the command line of docker for a host whose root is fsys.
-func (c container) argv(fsys fs.FS) ([]string, error) {
-	argv := []string{"docker", "run", "--rm"}
-	if c.terminal {
-		argv = append(argv, "-it")
-	}
-	gpu, err := c.gpu()
-	if err != nil {
-		return nil, err
-	}
-	argv = append(argv, gpu...)
-	argv = append(argv, "--network", "host", "--shm-size=8g")
-	argv = append(argv, hostPaths(fsys)...)
-	for _, v := range c.volumes {
-		argv = append(argv, "--volume="+v)
-	}
-	for _, e := range c.env {
-		argv = append(argv, "--env="+e)
-	}
-	return append(append(argv, c.image), c.command...), nil
-}
-
-// gpu is how the container gets the GPU. On Tegra that is the NVIDIA runtime,
-// which mounts the host's driver libraries by its CSV files; elsewhere --gpus.
-func (c container) gpu() ([]string, error) {
-	mode := c.gpuMode
-	if mode == "auto" {
-		mode = "runtime"
-		if c.flavour == "sbsa" {
-			mode = "gpus"
-		}
-	}
-	capabilities := "--env=NVIDIA_DRIVER_CAPABILITIES=all"
-	switch mode {
-	case "runtime":
-		// Without NVIDIA_VISIBLE_DEVICES the runtime does nothing.
-		return []string{"--runtime", "nvidia", "--env=NVIDIA_VISIBLE_DEVICES=all", capabilities}, nil
-	case "cdi":
-		return []string{"--device", "nvidia.com/gpu=all", capabilities}, nil
-	case "gpus":
-		return []string{"--gpus", "all", capabilities}, nil
-	case "none":
-		return nil, nil
-	}
-	return nil, mistake("--gpu-mode %q is none of auto, runtime, cdi, gpus, none", c.gpuMode)
-}
-
-// hostPaths hands over what a Jetson's software looks for, where it exists:
-// Docker makes a folder of a mount source that does not.
-func hostPaths(fsys fs.FS) []string {
-	var out []string
-	for _, m := range []struct{ path, mode string }{
-		{"tmp/argus_socket", ""}, // the camera daemon
-		{"etc/enctune.conf", ":ro"},
-		{"etc/nv_tegra_release", ":ro"},
-		{"etc/localtime", ":ro"},
-	} {
-		if _, err := fs.Stat(fsys, m.path); err == nil {
-			out = append(out, "--volume=/"+m.path+":/"+m.path+m.mode)
-		}
-	}
-	for _, pattern := range []string{"dev/video*", "dev/i2c-*", "dev/ttyACM*", "dev/snd"} {
-		matches, err := fs.Glob(fsys, pattern) // sorted
-		if err != nil {
-			continue // only for a bad pattern
-		}
-		for _, path := range matches {
-			out = append(out, "--device=/"+path)
-		}
-	}
-	return out
 }

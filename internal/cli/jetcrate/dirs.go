@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/jetcrate/jetcrate/internal/store"
@@ -48,7 +50,7 @@ const staleAfter = 48 * time.Hour
 func (d dirs) run() (runDirs, error) {
 	base := filepath.Join(d.data, "scratch")
 	if err := os.MkdirAll(base, 0o755); err != nil {
-		return runDirs{}, fmt.Errorf("making the scratch folder: %w", err)
+		return runDirs{}, fmt.Errorf("making the scratch folder: %w", elsewhere(err, "XDG_DATA_HOME"))
 	}
 	entries, _ := os.ReadDir(base)
 	for _, e := range entries {
@@ -58,20 +60,34 @@ func (d dirs) run() (runDirs, error) {
 	}
 	scratch, err := os.MkdirTemp(base, "run-")
 	if err != nil {
-		return runDirs{}, fmt.Errorf("making the scratch folder: %w", err)
+		return runDirs{}, fmt.Errorf("making the scratch folder: %w", elsewhere(err, "XDG_DATA_HOME"))
 	}
 	logs := filepath.Join(d.state, "logs", time.Now().UTC().Format("20060102-150405")+"-"+strings.TrimPrefix(filepath.Base(scratch), "run-"))
 	if err := os.MkdirAll(logs, 0o755); err != nil {
-		return runDirs{}, fmt.Errorf("making the log folder: %w", err)
+		return runDirs{}, fmt.Errorf("making the log folder: %w", elsewhere(err, "XDG_STATE_HOME"))
 	}
 	return runDirs{scratch: scratch, logs: logs}, nil
 }
 
 func (a *app) openStore(ctx context.Context, d dirs) (*store.Store, error) {
-	return store.Open(ctx, store.Options{
+	st, err := store.Open(ctx, store.Options{
 		Location: a.storeAt, Insecure: a.insecure,
 		Dir: filepath.Join(d.data, "store"), Cache: filepath.Join(d.cache, "blobs"),
 	})
+	return st, elsewhere(err, "XDG_DATA_HOME")
+}
+
+// elsewhere adds to an error what to do about a folder that cannot be written.
+func elsewhere(err error, variable string) error {
+	for _, e := range []error{syscall.EROFS, fs.ErrPermission, syscall.ENOTDIR, fs.ErrNotExist} {
+		if errors.Is(err, e) {
+			return fmt.Errorf("%w: name a folder that can be written with %s", err, variable)
+		}
+	}
+	if errors.Is(err, syscall.ENOSPC) {
+		return fmt.Errorf("%w: free some of the disk, or name a folder on another with %s", err, variable)
+	}
+	return err
 }
 
 // besideProgram lists where a program that comes with jetcrate may lie.

@@ -26,7 +26,7 @@ func (a *app) explainCommand() *cobra.Command {
 				return err
 			}
 			q := solve.Query{Targets: reqs[0].Targets, Platform: reqs[0].Platform, Pins: reqs[0].Pins}
-			why, err := solve.Explain(cat, q)
+			why, err := solve.New(cat).Explain(q)
 			if err != nil {
 				return err
 			}

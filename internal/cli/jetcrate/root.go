@@ -106,20 +106,26 @@ func (a *app) exit(err error) int {
 		}
 		return exitMistake
 	case errors.As(err, &u), errors.As(err, &syntax):
-		fmt.Fprintf(a.stderr, "jetcrate: %v\n", err)
+		a.say(err)
 		return exitMistake
 	case errors.As(err, &impossible):
-		fmt.Fprintf(a.stderr, "jetcrate: %v\n", err)
+		a.say(err)
 		return exitNo
 	case errors.As(err, &failures):
-		fmt.Fprintf(a.stderr, "jetcrate: %v\n", err)
+		a.say(err)
 		return exitNo
 	case errors.As(err, &unavailable):
-		fmt.Fprintf(a.stderr, "jetcrate: %v\n", err)
+		a.say(err)
 		return exitEnvironment
 	}
-	fmt.Fprintf(a.stderr, "jetcrate: %v\n", err)
+	a.say(err)
 	return exitEnvironment
+}
+
+// say prints an error. It may hold what a build or a registry wrote, such as the
+// name of a file, which must not drive a terminal.
+func (a *app) say(err error) {
+	fmt.Fprintf(a.stderr, "jetcrate: %s\n", diag.Clean(err.Error()))
 }
 
 func (a *app) root() *cobra.Command {

@@ -1,0 +1,110 @@
+package jet
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os/exec"
+
+	"github.com/docker/go-units"
+	"github.com/spf13/cobra"
+
+	"github.com/jetcrate/jetcrate/internal/host"
+)
+
+func (a *app) pullCommand() *cobra.Command {
+	q := &question{app: a}
+	r := &runner{app: a, question: q}
+	cmd := &cobra.Command{
+		Use:   "pull PACKAGE[:VERSION][+OPTION]...",
+		Short: "Pull the image of these packages that fits this host",
+		Long: `Has Docker pull the image that autotag would print, by the digest that the table
+has for it: other bytes are refused. Free space is looked at before. Layers that
+came whole are kept when it is interrupted, and the same command gets the rest.
+
+Prints the image's reference. Progress goes to stderr.`,
+		Example: `  jet pull pytorch
+  jet pull pytorch:2.8 transformers
+  jet pull pytorch --engine podman`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return r.pull(cmd.Context(), args)
+		},
+	}
+	q.flags(cmd)
+	r.engineFlags(cmd)
+	return cmd
+}
+
+func (r *runner) pull(ctx context.Context, packages []string) error {
+	a, q := r.app, r.question
+	reply, err := q.ask(ctx, packages, q.why)
+	if err != nil {
+		return err
+	}
+	if q.why {
+		reply.explain(a)
+	}
+	if reply.Chosen == nil {
+		return reply.refusal()
+	}
+	reply.warn(a)
+	c := reply.Chosen
+	if c.Local {
+		a.say("note: Docker has it already")
+		return a.line(reply.Reference)
+	}
+	if err := r.pickEngine(); err != nil {
+		return err
+	}
+	if !r.noChecks {
+		fsys, err := q.fs()
+		if err != nil {
+			return err
+		}
+		if err := q.checkSpace(fsys, host.Inspect(fsys), r.daemonFacts(ctx), c.Image, c.Row.Image.Size); err != nil {
+			return err
+		}
+	}
+	program, err := exec.LookPath(r.program)
+	if err != nil {
+		return environment("%s is not to be found on PATH", r.program)
+	}
+	for _, args := range [][]string{{"pull", c.Pinned()}, {"tag", c.Pinned(), c.Image}} {
+		cmd := exec.CommandContext(ctx, program, args...)
+		cmd.Stdout, cmd.Stderr = a.stderr, a.stderr
+		if err := cmd.Run(); err != nil {
+			return environment("%s %s %s: %w\nlayers that came whole are kept: the same command gets the rest", r.program, args[0], args[1], err)
+		}
+	}
+	return a.line(reply.Reference)
+}
+
+// checkSpace says before a download what would end in an error after it.
+func (q *question) checkSpace(fsys fs.FS, device host.Device, daemon *engineFacts, ref string, size int64) error {
+	if size == 0 {
+		return nil
+	}
+	folder := device.Docker.Root.Value
+	if daemon != nil {
+		folder = daemon.root
+	}
+	free, ok := q.app.freeSpace(q.root, folder)
+	if !ok {
+		return nil
+	}
+	disk := host.DiskOf(fsys, folder).Value
+	if disk == "" {
+		disk = "a disk of unknown kind"
+	}
+	switch {
+	case free < size:
+		return &no{[]string{
+			fmt.Sprintf("the image does not fit: pulling it takes at least %s, and %s has %s free (%s)", units.BytesSize(float64(size)), folder, units.BytesSize(float64(free)), disk),
+			"make room: docker system df; docker image prune",
+		}}
+	case free < 3*size:
+		q.app.say("warning: pulling %s takes at least %s, and unpacked it is larger; %s has %s free (%s)", ref, units.BytesSize(float64(size)), folder, units.BytesSize(float64(free)), disk)
+	}
+	return nil
+}
