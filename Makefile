@@ -13,7 +13,7 @@ export CGO_ENABLED = 0
 LDFLAGS = -s -w
 TEST_TIMEOUT ?= 60m
 
-.PHONY: build build-arm64 setup demo test test-all test-dagger lint bench generate clean
+.PHONY: build build-arm64 setup setup-tests demo test test-all test-dagger lint bench generate clean
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/jetcrate ./cmd/jet
@@ -25,6 +25,9 @@ build-arm64:
 setup:
 	testbed/setup.sh
 
+setup-tests:
+	testbed/setup.sh tests
+
 demo: setup build
 	testbed/demo.sh
 
@@ -35,10 +38,10 @@ lint:
 # Ends with a count of what ran and what was skipped, with reasons.
 GOTEST = PATH="$(CURDIR)/bin:$$PATH" JETCRATE_REAL=1 $(GO) tool gotestsum --format standard-quiet --
 
-test: setup build build-arm64 lint
+test: setup-tests build build-arm64 lint
 	$(GOTEST) -timeout $(TEST_TIMEOUT) ./...
 
-test-all: setup build build-arm64 lint
+test-all: setup-tests build build-arm64 lint
 	JETCRATE_ALL=1 $(GOTEST) -timeout 10h ./...
 
 test-dagger: build

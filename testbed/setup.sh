@@ -1,13 +1,16 @@
 #!/bin/sh
 # Makes this Debian or Ubuntu machine able to build and run ARM64 images: runc for
-# buildkitd, QEMU for ARM64 programs, mmdebstrap for the base image, Docker for the
-# tests of jet. Needs root, and does nothing where everything is there.
+# buildkitd, QEMU for ARM64 programs, mmdebstrap for the base image; with the word
+# "tests", Docker for the tests of jet as well. Needs root, and does nothing where
+# everything is there.
 set -eu
 
 say() { echo "setup: $*"; }
 
 missing=
-for want in runc:runc mmdebstrap:mmdebstrap qemu-aarch64-static:qemu-user-static arch-test:arch-test dockerd:docker.io; do
+wanted="runc:runc mmdebstrap:mmdebstrap qemu-aarch64-static:qemu-user-static arch-test:arch-test"
+[ "${1:-}" != tests ] || wanted="$wanted dockerd:docker.io"
+for want in $wanted; do
     command -v "${want%%:*}" >/dev/null 2>&1 || missing="$missing ${want#*:}"
 done
 if ! [ -e /usr/share/keyrings/debian-archive-keyring.gpg ]; then missing="$missing debian-archive-keyring"; fi
@@ -26,7 +29,7 @@ if [ -n "$missing" ]; then
 fi
 
 # Newer releases have Docker's client in a package of its own.
-if ! command -v docker >/dev/null 2>&1; then
+if [ "${1:-}" = tests ] && ! command -v docker >/dev/null 2>&1; then
     DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends docker-cli
 fi
 
