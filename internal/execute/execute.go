@@ -120,6 +120,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err := noted.Surveyed(r.tests.tags()); err != nil {
 		return &Result{}, err
 	}
+	r.greet(ctx)
 	r.schedule(ctx)
 	res, err := r.result(ctx)
 	if endErr := noted.End(time.Now(), err == nil, r.tests.tags()); err == nil {
@@ -178,6 +179,19 @@ func (r *run) engine(ctx context.Context) (engine.Engine, error) {
 		r.eng, r.engErr = r.Engine(ctx)
 	})
 	return r.eng, r.engErr
+}
+
+// greet connects to the engine before anything that takes long: that there is
+// none should not be news after the minutes that a base takes.
+func (r *run) greet(ctx context.Context) {
+	for _, s := range r.order {
+		if s.todo && s.node.Kind != plan.Image && s.node.Kind != plan.Base {
+			if _, err := r.engine(ctx); err != nil && ctx.Err() == nil {
+				r.emit(Event{Kind: Message, Text: err.Error()})
+			}
+			return
+		}
+	}
 }
 
 func (r *run) closeEngine() {
