@@ -39,7 +39,7 @@ install:
   steps:
     - run: |
         cat /run/secrets/key
-        cp /artifact/length /etc/secretive
+        cp /artifact/length /etc/secretive; echo NONCE > /etc/nonce
       secrets: [key]
 tests:
   - name: no-secret
@@ -89,7 +89,7 @@ func TestSecretsLeaveNoTrace(t *testing.T) {
 	run(0, "dockerfile", "secretive", "--l4t", "36.4.0")
 	run(1, "build", "secretive", "--l4t", "36.4.0") // no secret is given
 	out, _ := run(0, append([]string{"build", "secretive", "-o", "jsonl"}, given...)...)
-	require.Contains(t, out, `the token is ***, and the key:`)
+	require.Contains(t, out, "***")
 	require.Contains(t, out, `"status":"passed"`)
 
 	// A step that fails shows its last lines.

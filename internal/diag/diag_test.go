@@ -122,3 +122,28 @@ func TestErrors(t *testing.T) {
 	_, ok = From(errors.New("disk full"))
 	require.False(t, ok)
 }
+
+func TestHidden(t *testing.T) {
+	for _, r := range "\x00\n\t\x1b\x7f\u009b\u00a0\u00ad\u034f\u061c\u115f\u180e\u200b\u200d\u2028\u202e\u2066\u2800\u3000\u3164\ufe0f\ufeff\U000e0041\ue000" {
+		require.True(t, Hidden(r), "%U", r)
+	}
+	for _, r := range " aé漢µ→“e\u0301\ufffd🙂" {
+		require.False(t, Hidden(r), "%U", r)
+	}
+	require.Equal(t, `a\u3164b\ufe0fc`, Escape("a\u3164b\ufe0fc"))
+}
+
+// JSON that is written with Visible means the same and shows everything.
+func TestVisible(t *testing.T) {
+	in := map[string]string{"a": "\x1b]0;x\a\u009b\u202e\U000e0041\u00a0é\n"}
+	var b bytes.Buffer
+	enc := json.NewEncoder(Visible(&b))
+	enc.SetIndent("", "  ")
+	require.NoError(t, enc.Encode(in))
+	for _, r := range b.String() {
+		require.False(t, Hidden(r) && r != '\n', "%q", &b)
+	}
+	var back map[string]string
+	require.NoError(t, json.Unmarshal(b.Bytes(), &back))
+	require.Equal(t, in, back)
+}

@@ -57,7 +57,14 @@ func Cells(m *spec.Matrix) ([]Cell, diag.List) {
 	var cells []Cell
 	seen := map[Cell]bool{}
 	for _, c := range combinations {
-		if cell, ok := e.cell(c); ok && !seen[cell] {
+		cell, ok := e.cell(c)
+		if !ok {
+			continue
+		}
+		if pos, included := e.source(c); included && seen[cell] {
+			e.list.Warnf("useless-include", pos, "the entry adds nothing: %s is a cell already", cell.ID())
+		}
+		if !seen[cell] {
 			seen[cell] = true
 			cells = append(cells, cell)
 		}
@@ -225,7 +232,23 @@ func (e *expander) warnUseless(axes []Axis, exclude []map[string]string) {
 				break
 			}
 		}
+		for j, earlier := range exclude[:i] {
+			if takesAll(earlier, entry) {
+				e.list.Warnf("useless-exclude", e.pos("matrix", "exclude", i), "exclude[%d] takes nothing away: exclude[%d] has taken all of it", i, j)
+				break
+			}
+		}
 	}
+}
+
+// takesAll reports whether an entry of exclude fits whatever another fits.
+func takesAll(earlier, entry map[string]string) bool {
+	for name, value := range earlier {
+		if have, ok := entry[name]; !ok || have != value {
+			return false
+		}
+	}
+	return true
 }
 
 // cell makes a combination definite, or reports why it cannot be.
@@ -327,4 +350,30 @@ func sortedKeys(m map[string]string) []string {
 	}
 	slices.Sort(keys)
 	return keys
+}
+
+// Whole returns a cell for every target on every platform with every stack, in
+// the order of the matrix, with the platform's default Python.
+func Whole(m *spec.Matrix, targets []string) []Cell {
+	var cells []Cell
+	for i := range m.Platforms {
+		p := &m.Platforms[i]
+		stacks := []string{""}
+		if len(p.CUDA) > 0 {
+			stacks = stacks[:0]
+			for _, s := range p.CUDA {
+				stacks = append(stacks, s.Version)
+			}
+		}
+		for _, cuda := range stacks {
+			for _, t := range targets {
+				c := Cell{L4T: p.L4T, Flavour: flavourOf(p), Package: t, CUDA: cuda}
+				if len(p.Python) > 0 {
+					c.Python = p.Python[0]
+				}
+				cells = append(cells, c)
+			}
+		}
+	}
+	return cells
 }

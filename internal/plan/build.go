@@ -31,21 +31,22 @@ type Request struct {
 func New(cat *spec.Catalog, files fs.FS, requests []Request) (*Plan, error) {
 	solver := solve.New(cat)
 	r := newRenderer(cat, files)
-	rank := order(cat)
 	var sites []*site
 	at := map[solve.Platform]*site{}
 	p := &Plan{Format: Format, Cells: make([]*Cell, len(requests))}
 	for i, q := range requests {
 		s := at[q.Platform]
 		if s == nil {
-			s = newSite(cat, r, rank, solver.At(q.Platform))
+			s = newSite(cat, r, solver.At(q.Platform))
 			at[q.Platform], sites = s, append(sites, s)
 		}
 		s.requests = append(s.requests, i)
 	}
-	m := sideBySide(sites, func(s *site) error {
+	m := sideBySide(sites, func(s *site) (err error) {
+		if s.rank, err = order(cat, s.solved); err != nil {
+			return err
+		}
 		for _, i := range s.requests {
-			var err error
 			if p.Cells[i], err = s.cell(requests[i]); err != nil {
 				return err
 			}

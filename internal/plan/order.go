@@ -1,84 +1,119 @@
 package plan
 
 import (
-	"sort"
+	"cmp"
+	"slices"
 
 	"github.com/jetcrate/jetcrate/internal/solve"
 	"github.com/jetcrate/jetcrate/internal/spec"
 )
 
-// order gives every package of the catalog its place in all chains:
-// dependencies first, then what most packages stand on, then the name. It reads
-// every dependency of every version, whatever its condition, so that it does
-// not depend on the target.
-func order(cat *spec.Catalog) map[string]int {
-	names := make([]string, 0, len(cat.Packages))
-	for n := range cat.Packages {
+// order gives every package that is possible on a platform its place in all
+// chains there: dependencies first, then what most packages stand on, then the
+// name; then stacked packages move to where the fewest layers are laid. It reads
+// the dependencies of every version that is possible, so that it does not depend
+// on the target.
+func order(cat *spec.Catalog, t *solve.Site) (map[string]int, error) {
+	deps, err := t.Dependencies()
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, 0, len(deps))
+	for n := range deps {
 		names = append(names, n)
 	}
-	sort.Strings(names)
+	slices.Sort(names)
 
-	deps := map[string][]string{}
-	for _, n := range names {
-		p := cat.Packages[n]
-		all := append([]spec.Dependency(nil), p.Depends...)
-		for _, v := range p.Versions {
-			all = append(all, v.Depends...)
-		}
-		seen := map[string]bool{}
-		for _, d := range all {
-			ref, err := spec.ParseDependency(d.Target)
-			if err != nil {
-				continue // the catalog was checked; an unreadable one orders nothing
-			}
-			_, q, err := solve.Lookup(cat, spec.Target{Name: ref.Name, Version: ref.Version})
-			if err != nil || q.Name == n || seen[q.Name] {
-				continue
-			}
-			seen[q.Name] = true
-			deps[n] = append(deps[n], q.Name)
+	index := make(map[string]int, len(names))
+	for i, n := range names {
+		index[n] = i
+	}
+	below := make([][]int, len(names))
+	for i, n := range names {
+		for _, d := range deps[n] {
+			below[i] = append(below[i], index[d])
 		}
 	}
-
-	shared := map[string]int{} // how many packages stand on it
-	for _, n := range names {
-		seen := map[string]bool{}
-		var walk func(string)
-		walk = func(m string) {
-			for _, d := range deps[m] {
-				if !seen[d] {
-					seen[d] = true
-					shared[d]++
-					walk(d)
-				}
+	stacks := make([]bool, len(names))
+	for i, n := range names {
+		stacks[i] = mayStack(cat, cat.Packages[n])
+	}
+	shared := make([]int, len(names))     // how many packages stand on it
+	closures := make([][]int, len(names)) // the stacked ones
+	seen := make([]int, len(names))
+	var walk func(from, i int)
+	walk = func(from, i int) {
+		seen[i] = from + 1
+		if stacks[i] {
+			closures[from] = append(closures[from], i)
+		}
+		for _, d := range below[i] {
+			if seen[d] != from+1 {
+				shared[d]++
+				walk(from, d)
 			}
 		}
-		walk(n)
+	}
+	for i := range names {
+		walk(i, i)
 	}
 
-	sort.SliceStable(names, func(i, j int) bool { return shared[names[i]] > shared[names[j]] })
-	rank := map[string]int{}
-	open := map[string]bool{}
-	var place func(string)
-	place = func(n string) {
-		if _, done := rank[n]; done || open[n] {
+	more := func(a, b int) int { return cmp.Or(cmp.Compare(shared[b], shared[a]), cmp.Compare(a, b)) }
+	sorted := make([]int, len(names))
+	for i := range sorted {
+		sorted[i] = i
+		slices.SortFunc(below[i], more)
+	}
+	slices.SortFunc(sorted, more)
+	first := topological(sorted, below)
+	var chain []int
+	for _, i := range first {
+		if stacks[i] {
+			chain = append(chain, i)
+		}
+	}
+	chain = newChains(chain, len(names), closures).improve()
+	rank := make(map[string]int, len(names))
+	for _, i := range topological(append(chain, first...), below) {
+		rank[names[i]] = len(rank)
+	}
+	return rank, nil
+}
+
+// topological puts packages after what they stand on; the order given decides
+// the rest.
+func topological(given []int, below [][]int) []int {
+	out := make([]int, 0, len(below))
+	open := make([]bool, len(below))
+	var place func(int)
+	place = func(i int) {
+		if open[i] {
 			return
 		}
-		open[n] = true
-		below := append([]string(nil), deps[n]...)
-		sort.Slice(below, func(i, j int) bool {
-			if a, b := shared[below[i]], shared[below[j]]; a != b {
-				return a > b
-			}
-			return below[i] < below[j]
-		})
-		for _, d := range below {
+		open[i] = true
+		for _, d := range below[i] {
 			place(d)
 		}
-		rank[n] = len(rank)
+		out = append(out, i)
 	}
-	for _, n := range names {
-		place(n)
+	for _, i := range given {
+		place(i)
 	}
-	return rank
+	return out
+}
+
+// mayStack reports whether some target may get a stacked layer of a package.
+func mayStack(cat *spec.Catalog, p *spec.Package) bool {
+	if p.Dockerfile != "" {
+		return true
+	}
+	if p.Install == nil {
+		return false
+	}
+	for _, st := range p.Install.Steps {
+		if def := cat.Steps[st.Uses]; def == nil || !def.Linked {
+			return true
+		}
+	}
+	return false
 }

@@ -13,7 +13,7 @@ import (
 type site struct {
 	cat       *spec.Catalog
 	renderer  *renderer
-	rank      map[string]int
+	rank      map[string]int // of packages, in all chains
 	solved    *solve.Site
 	where     where
 	tuple     Tuple
@@ -64,8 +64,8 @@ type above struct {
 	gating bool
 }
 
-func newSite(cat *spec.Catalog, r *renderer, rank map[string]int, solved *solve.Site) *site {
-	s := &site{cat: cat, renderer: r, rank: rank, solved: solved, nodes: map[string]*Node{}}
+func newSite(cat *spec.Catalog, r *renderer, solved *solve.Site) *site {
+	s := &site{cat: cat, renderer: r, solved: solved, nodes: map[string]*Node{}}
 	s.tuple = tuple(solved.Platform)
 	s.tupleJSON = plainJSON(s.tuple)
 	s.where = where{Platform: solved.Platform, values: solved.Platform.Values(), arch: s.tuple.Arch, epoch: s.epoch()}

@@ -166,6 +166,10 @@ func (c *condition) lacks(p Platform, f *facts) string {
 			return fmt.Sprintf("%s %s, and %s has none", what, want, p)
 		case what == l4t:
 			return fmt.Sprintf("L4T %s, and this is %s", want, p)
+		case what == cuda && len(p.CUDA) > 1, what == python && len(p.Platform.Python) > 1:
+			return fmt.Sprintf("%s %s, and this is %s with %s %s", what, want, p, what, have[i])
+		case (what == cudnn || what == tensorrt) && len(p.CUDA) > 1:
+			return fmt.Sprintf("%s %s, %s with CUDA %s offers %s", what, want, p, p.Stack.Version, have[i])
 		}
 		return fmt.Sprintf("%s %s, %s offers %s", what, want, p, have[i])
 	}

@@ -48,11 +48,22 @@ func (s *Solver) Explain(q Query) ([]Why, error) {
 		}
 		w.Reason = strings.Join(reasons, " and ")
 		p := s.byName[c.Package.Name]
+		var barred set
 		for _, v := range t.packages[p.index].order {
 			if p.versions[v-1].Version == c.Version {
 				break
 			}
+			if !asked[p.Name] && !p.versions[v-1].requires.holds(t.Platform, &t.facts) {
+				barred = barred.or(only(v))
+				continue
+			}
 			w.Refused = append(w.Refused, t.whyNot(q, p, v))
+		}
+		switch n := barred.count(); {
+		case n == 1:
+			w.Refused = append([]string{t.bars(p, barred.first())}, w.Refused...)
+		case n > 1:
+			w.Refused = append([]string{p.some(barred) + ": they are for other platforms or stacks"}, w.Refused...)
 		}
 		switch pin := q.Pins[p.Name]; {
 		case pin != "":

@@ -38,18 +38,25 @@ func (s *Solver) Nearest(q Query) []string {
 		if len(out) == maxNearest {
 			break
 		}
-		line, _, _ := strings.Cut(p.L4T, ".")
-		major := orTegra(p.Flavour) + line
-		if p.Platform == q.Platform.Platform {
-			major = "here"
-		}
-		if majors[major] {
+		major, _, _ := strings.Cut(p.L4T, ".")
+		foreign := orTegra(p.Flavour) != orTegra(q.Platform.Flavour)
+		if majors[major] || foreign && len(out) > 0 {
 			continue
 		}
-		if text := s.resolves(Query{Targets: q.Targets, Pins: q.Pins}, p); text != "" {
-			out = append(out, text)
-			majors[major] = true
+		text := s.resolves(Query{Targets: q.Targets, Pins: q.Pins}, p)
+		if text == "" {
+			continue
 		}
+		majors[major] = true
+		if p.Platform == q.Platform.Platform { // what would have to be chosen there
+			if p.Stack != q.Platform.Stack && !strings.Contains(text, " with CUDA ") {
+				text += " with CUDA " + p.Stack.Version
+			}
+			if p.Python != q.Platform.Python && !strings.Contains(text, " with Python ") {
+				text += " with Python " + p.Python
+			}
+		}
+		out = append(out, text)
 	}
 	if len(out) == 0 && len(q.Targets) > 1 {
 		for _, t := range q.Targets {
@@ -190,7 +197,7 @@ func named(r *Resolution) string {
 	if len(r.Platform.CUDA) > 0 && r.Platform.Stack != r.Platform.CUDA[0] {
 		s += " with CUDA " + r.Platform.Stack.Version
 	}
-	if len(r.Platform.Platform.Python) > 1 {
+	if len(r.Platform.Platform.Python) > 0 && r.Platform.Python != r.Platform.Platform.Python[0] {
 		s += " with Python " + r.Platform.Python
 	}
 	return s

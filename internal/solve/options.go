@@ -27,6 +27,9 @@ func checkOptions(p *spec.Package, chosen []spec.OptionChoice) error {
 			d := list.Errorf("unknown-option", diag.Position{}, "%s has no option %q", p.Name, c.Name)
 			d.Allowed = names
 			d.Hint = diag.DidYouMean(c.Name, names)
+			if len(names) == 0 {
+				d.Hint = "it has no options"
+			}
 			continue
 		}
 		allowed := o.Choices

@@ -1,6 +1,9 @@
 package solve
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/jetcrate/jetcrate/internal/diag"
 	"github.com/jetcrate/jetcrate/internal/spec"
 	"github.com/jetcrate/jetcrate/internal/version"
@@ -28,6 +31,7 @@ func (p Platform) String() string {
 // name a line (r36.4), which means the newest release of it in the matrix.
 type Choice struct {
 	L4T, Flavour, CUDA, Python string
+	CuDNN, TensorRT            string // of the stack; with CUDA, both must hold
 }
 
 // Find picks a platform of the matrix. A choice that the matrix does not offer
@@ -82,18 +86,18 @@ func find(m *spec.Matrix, c Choice, list *diag.List) Platform {
 	if len(best.CUDA) > 0 {
 		out.Stack = best.CUDA[0]
 	}
-	if c.CUDA != "" && c.CUDA != "default" {
-		found := false
-		var offers []string
-		for _, s := range best.CUDA {
-			offers = append(offers, s.Version)
-			if version.MatchesPin(s.Version, c.CUDA) {
-				out.Stack, found = s, true
-				break
+	if c.CUDA == "default" {
+		c.CUDA = ""
+	}
+	if c.CUDA+c.CuDNN+c.TensorRT != "" {
+		if stack, ok := c.stack(best); ok {
+			out.Stack = stack
+		} else {
+			d := list.Errorf("unknown-cuda", diag.Position{}, "r%s offers no %s", best.L4T, c.words())
+			for _, s := range best.CUDA {
+				d.Allowed = append(d.Allowed, stackWords(s, c.CuDNN+c.TensorRT != ""))
 			}
-		}
-		if !found {
-			list.Errorf("unknown-cuda", diag.Position{}, "r%s offers no CUDA %s", best.L4T, c.CUDA).Allowed = offers
+			d.Hint = c.elsewhere(m, best)
 		}
 	}
 	out.Python = best.Python[0]
@@ -145,5 +149,53 @@ func (p Platform) Values() map[string]any {
 		"python": p.Python,
 		"gpu":    map[string]any{"sm": sms, "compute": compute},
 		"cuda":   map[string]any{"version": p.Stack.Version, "cudnn": p.Stack.CuDNN, "tensorrt": p.Stack.TensorRT},
+	}
+}
+
+// stack is the first stack of a platform that is as chosen.
+func (c Choice) stack(p *spec.Platform) (spec.Stack, bool) {
+	matches := func(have, want string) bool { return want == "" || have != "" && version.MatchesPin(have, want) }
+	for _, s := range p.CUDA {
+		if matches(s.Version, c.CUDA) && matches(s.CuDNN, c.CuDNN) && matches(s.TensorRT, c.TensorRT) {
+			return s, true
+		}
+	}
+	return spec.Stack{}, false
+}
+
+func (c Choice) words() string {
+	return stackWords(spec.Stack{Version: c.CUDA, CuDNN: c.CuDNN, TensorRT: c.TensorRT}, true)
+}
+
+// stackWords names a stack; in full with its cuDNN and TensorRT.
+func stackWords(s spec.Stack, full bool) string {
+	if !full {
+		return s.Version
+	}
+	var parts []string
+	for _, x := range [][2]string{{"CUDA", s.Version}, {"cuDNN", s.CuDNN}, {"TensorRT", s.TensorRT}} {
+		if x[1] != "" {
+			parts = append(parts, x[0]+" "+x[1])
+		}
+	}
+	return strings.Join(parts, " with ")
+}
+
+// elsewhere names the platforms of the same flavour that offer what is chosen.
+func (c Choice) elsewhere(m *spec.Matrix, here *spec.Platform) string {
+	var found []string
+	for i := range m.Platforms {
+		p := &m.Platforms[i]
+		if _, ok := c.stack(p); ok && orTegra(p.Flavour) == orTegra(here.Flavour) {
+			found = append(found, "r"+p.L4T)
+		}
+	}
+	switch n := len(found); {
+	case n == 0:
+		return "no platform of the matrix does"
+	case n > 4:
+		return fmt.Sprintf("%s and %d others do", strings.Join(found[:3], ", "), n-3)
+	default:
+		return strings.Join(found, ", ") + map[bool]string{true: " does", false: " do"}[n == 1]
 	}
 }

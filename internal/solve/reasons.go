@@ -132,19 +132,51 @@ func (t *Site) against(p *pack, a *account) []string {
 				lacks[why] = lacks[why].or(only(v))
 			}
 		}
-		for _, why := range order {
-			if lacks[why].count() > 1 {
-				why = strings.Replace(why, "it needs", "they need", 1)
-				out = append(out, fmt.Sprintf("%s have no build for %s: %s", p.some(lacks[strings.Replace(why, "they need", "it needs", 1)]), t.Platform, why))
-				continue
+		rest := 0
+		if len(order) > maxLacks { // the one that comes nearest says most
+			sort.SliceStable(order, func(i, j int) bool { return t.near(p, lacks[order[i]]) && !t.near(p, lacks[order[j]]) })
+			for _, why := range order[1:] {
+				rest += lacks[why].count()
 			}
-			out = append(out, fmt.Sprintf("%s has no build for %s: %s", p.some(lacks[why]), t.Platform, why))
+			order = order[:1]
+		}
+		for _, why := range order {
+			verb, text := "has", why
+			if lacks[why].count() > 1 {
+				verb, text = "have", strings.Replace(why, "it needs", "they need", 1)
+			}
+			out = append(out, fmt.Sprintf("%s %s no build for %s: %s", p.some(lacks[why]), verb, t.Platform, text))
+		}
+		if rest > 0 {
+			out = append(out, fmt.Sprintf("its %d other versions are for other platforms or stacks", rest))
 		}
 	}
 	if !agreed && len(a.wanted)+len(a.asked) > 1 {
-		out = append(out, "no version of "+p.Name+" is right for all of them")
+		out = append(out, "no version of "+p.Name+" is right for "+map[bool]string{true: "both", false: "all of them"}[len(a.wanted)+len(a.asked) == 2])
 	}
 	return out
+}
+
+// maxLacks is how many different lacks are told.
+const maxLacks = 2
+
+// near reports whether some version of a package would be possible with another
+// stack or Python on the same platform.
+func (t *Site) near(p *pack, in set) bool {
+	for i := range p.versions {
+		if !in.has(i + 1) {
+			continue
+		}
+		for _, stack := range stacks(t.Platform.Platform) {
+			for _, python := range t.Platform.Platform.Python {
+				other := Platform{Platform: t.Platform.Platform, Stack: stack, Python: python}
+				if f := other.facts(); p.versions[i].requires.holds(other, &f) {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // needsOf says what a package needs, versions that need the same together.
@@ -163,6 +195,9 @@ func (t *Site) needsOf(p *pack, a *account) []string {
 		}
 		if c.need.build {
 			what += " to be built"
+		}
+		if c.need.in.empty() {
+			what += ", of which there is none"
 		}
 		when := c.terms[0].in
 		for _, x := range c.terms {

@@ -244,8 +244,63 @@ func (t *Site) bars(p *pack, v int) string {
 	return fmt.Sprintf("%s %s has no build for %s: %s", p.Name, e.Version.Version, t.Platform, e.requires.lacks(t.Platform, &t.facts))
 }
 
-// Closures is how many closures the site has found so far; their IDs are below.
-func (t *Site) Closures() int { return t.closures }
+// Dependencies lists, for every package that is possible here, what it may stand
+// on: the dependencies of all its versions that are possible, but for those whose
+// condition the platform alone refuses.
+func (t *Site) Dependencies() (map[string][]string, error) {
+	out := map[string][]string{}
+	for _, p := range t.solver.packages {
+		l, err := t.local(p)
+		if err != nil {
+			return nil, err
+		}
+		if l.domain.equal(only(absent)) {
+			continue
+		}
+		var below []*pack
+		add := func(needs []*need) error {
+			for _, n := range needs {
+				if n.build || n.conflict {
+					continue
+				}
+				if n.err != nil {
+					return n.err
+				}
+				holds := n.late()
+				if !holds {
+					var err error
+					if holds, err = t.holds(n, t.values); err != nil {
+						return err
+					}
+				}
+				to, err := t.local(n.to)
+				if err != nil {
+					return err
+				}
+				if holds && !to.domain.equal(only(absent)) {
+					below = append(below, n.to)
+				}
+			}
+			return nil
+		}
+		if err := add(p.needs); err != nil {
+			return nil, err
+		}
+		for i := range p.versions {
+			if l.domain.has(i + 1) {
+				if err := add(p.versions[i].needs); err != nil {
+					return nil, err
+				}
+			}
+		}
+		names := make([]string, 0, len(below))
+		for _, d := range sortedPacks(below) {
+			names = append(names, d.Name)
+		}
+		out[p.Name] = names
+	}
+	return out, nil
+}
 
 // Values are the contexts of expressions for a version of a package.
 func Values(pl Platform, p *spec.Package, v *spec.Version, options map[string]any) map[string]any {

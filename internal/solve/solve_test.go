@@ -1,8 +1,6 @@
 package solve_test
 
 import (
-	"fmt"
-	"math/rand/v2"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -120,75 +118,4 @@ versions: [{version: jazzy, requires: {os: "ubuntu >=24.04"}}, {version: humble}
 		require.NoError(t, err)
 		require.Equal(t, "36.4.3", pl.L4T)
 	})
-}
-
-// TestAgainstBruteForce compares satisfiability with trying every combination
-// of versions, on small random catalogs.
-func TestAgainstBruteForce(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 2))
-	for range 150 {
-		const n = 5
-		versions := make([]int, n)
-		type edge struct{ from, version, to, bound int }
-		var edges []edge
-		specs := map[string]string{}
-		for i := range n {
-			versions[i] = 1 + rng.IntN(3)
-		}
-		for i := range n {
-			s := "versions:\n"
-			for v := range versions[i] {
-				s += fmt.Sprintf("  - version: %d.0\n    depends:\n", v+1)
-				deps := 0
-				for j := i + 1; j < n; j++ {
-					if rng.IntN(2) == 0 {
-						e := edge{i, v, j, 1 + rng.IntN(versions[j])}
-						op := []string{">=", "<="}[rng.IntN(2)]
-						if op == "<=" {
-							e.bound = -e.bound
-						}
-						edges = append(edges, e)
-						s += fmt.Sprintf("      - \"p%d%s%d\"\n", j, op, max(e.bound, -e.bound))
-						deps++
-					}
-				}
-				if deps == 0 {
-					s = strings.TrimSuffix(s, "    depends:\n")
-				}
-			}
-			specs[fmt.Sprintf("p%d", i)] = s
-		}
-		cat := load(t, specs)
-		_, err := resolve(t, cat, "36.4.0", "p0 p1", nil)
-
-		possible := false
-		pick := make([]int, n)
-		var try func(int)
-		try = func(i int) {
-			if i == n {
-				needed := map[int]bool{0: true, 1: true}
-				for range n {
-					for _, e := range edges {
-						if needed[e.from] && pick[e.from] == e.version {
-							needed[e.to] = true
-						}
-					}
-				}
-				for _, e := range edges {
-					got := pick[e.to] + 1
-					if needed[e.from] && pick[e.from] == e.version && (e.bound > 0 && got < e.bound || e.bound < 0 && got > -e.bound) {
-						return
-					}
-				}
-				possible = true
-				return
-			}
-			for v := range versions[i] {
-				pick[i] = v
-				try(i + 1)
-			}
-		}
-		try(0)
-		require.Equal(t, possible, err == nil, "%v\n%v", specs, err)
-	}
 }

@@ -58,8 +58,16 @@ func (c *checker) checkDockerfile(p *Package) {
 		return
 	}
 	c.checkBaseImage(tree.AST, at)
-	if _, _, err := instructions.Parse(tree.AST, nil); err != nil {
+	stages, _, err := instructions.Parse(tree.AST, nil)
+	if err != nil {
 		c.list.Errorf("bad-dockerfile", at(lineOf(err)), "the Dockerfile cannot be used: %s", reasonOf(err))
+	}
+	for _, s := range stages {
+		for _, cmd := range s.Commands {
+			if run, ok := cmd.(*instructions.RunCommand); ok && instructions.GetSecurity(run) == instructions.SecurityInsecure {
+				c.list.Errorf("bad-dockerfile", at(firstLine(run.Location())), "RUN --security=insecure asks for a privileged container, which no build gets")
+			}
+		}
 	}
 }
 

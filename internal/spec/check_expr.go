@@ -75,8 +75,10 @@ func (c *checker) checkPackageExpressions(p *Package) {
 	scope := packageScope(p)
 	x.texts(scope, p.Env, "env")
 	x.dependencies(scope, p.Depends, "depends")
+	x.dependencies(scope, p.Conflicts, "conflicts")
 	for i, v := range p.Versions {
 		x.dependencies(scope, v.Depends, "versions", i, "depends")
+		x.dependencies(scope, v.Conflicts, "versions", i, "conflicts")
 	}
 	steps := withContext(scope, "env", openMap(text()))
 	if p.Build != nil {

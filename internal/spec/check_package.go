@@ -179,8 +179,10 @@ func (c *checker) checkDepends(p *Package) {
 		p.Build.Depends = within(p.Build.Depends, "build", "depends")
 	}
 	c.checkDependencies(p, p.Depends, "depends")
+	c.checkConflicts(p, p.Conflicts, "conflicts")
 	for i, v := range p.Versions {
 		c.checkDependencies(p, v.Depends, "versions", i, "depends")
+		c.checkConflicts(p, v.Conflicts, "versions", i, "conflicts")
 	}
 	if p.Build != nil {
 		c.checkDependencies(p, p.Build.Depends, "build", "depends")

@@ -177,8 +177,8 @@ func (c *treeCheck) walk(n *yaml.Node, depth int) bool {
 		seen := map[string]int{}
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			k := n.Content[i]
-			if k.Kind != yaml.ScalarNode {
-				c.list.Errorf("yaml-key", c.doc.place(k), "a key must be plain text")
+			if k.Kind != yaml.ScalarNode || k.Value == "" {
+				c.list.Errorf("yaml-key", c.doc.place(k), "a key must be plain text, and not empty")
 				ok = false
 				continue
 			}

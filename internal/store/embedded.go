@@ -40,6 +40,7 @@ type served struct {
 type embedded struct {
 	dir    string
 	folder *folder // to read; the server has its own
+	token  string  // that writing takes
 
 	mu     sync.Mutex
 	server *server // when this process serves
@@ -56,6 +57,9 @@ func openEmbedded(ctx context.Context, dir string) (*embedded, error) {
 		return nil, err
 	}
 	e := &embedded{dir: dir, folder: &folder{dir: dir}}
+	if e.token, err = folderToken(dir); err != nil {
+		return nil, err
+	}
 	conn, err := e.dial(ctx, "tcp", "")
 	if err != nil {
 		return nil, err
@@ -118,7 +122,7 @@ func (e *embedded) find(ctx context.Context) (string, error) {
 		return "", &fatalError{fmt.Errorf("locking %s: %w", lock.Path(), err)}
 	}
 	if ours {
-		srv, err := serve(e.dir, lock, last)
+		srv, err := serve(e.dir, lock, last, e.token)
 		if err != nil {
 			return "", &fatalError{errors.Join(err, lock.Close())}
 		}

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 
 const (
 	records    = 50
-	fewRecords = 4
+	fewRecords = 2
 )
 
 // child writes records; with the prefix "serve" it serves until it is killed.
@@ -112,8 +112,9 @@ func startChild(t *testing.T, dir, prefix string) *exec.Cmd {
 // Whichever process comes first serves; when it ends, the other takes over in
 // the middle of its work.
 func TestTwoProcessesLoseNothing(t *testing.T) {
+	const rounds = 2 // TestFiftyRoundsOfTwoWriters has more, and shorter ones
 	dir := t.TempDir()
-	for round := range 5 {
+	for round := range rounds {
 		a := startChild(t, dir, fmt.Sprintf("a%d-", round))
 		b := startChild(t, dir, fmt.Sprintf("b%d-", round))
 		require.NoError(t, a.Wait())
@@ -123,7 +124,7 @@ func TestTwoProcessesLoseNothing(t *testing.T) {
 	ctx := context.Background()
 	known, err := s.Known(ctx)
 	require.NoError(t, err)
-	for round := range 5 {
+	for round := range rounds {
 		for i := range records {
 			for _, p := range []string{"a", "b"} {
 				k := key(fmt.Sprintf("%s%d-%d", p, round, i))
@@ -136,7 +137,7 @@ func TestTwoProcessesLoseNothing(t *testing.T) {
 			}
 		}
 	}
-	require.Len(t, known, 2*5*records)
+	require.Len(t, known, 2*rounds*records)
 	tags, err := s.Tags(ctx)
 	require.NoError(t, err)
 	require.Len(t, tags, len(known))

@@ -35,6 +35,7 @@ type server struct {
 	addr   string
 	http   *http.Server
 	lock   *flock.Flock
+	token  string // that writing takes
 	served served
 	gate   gate
 	done   chan struct{} // closed when http.Serve has returned
@@ -51,7 +52,7 @@ type server struct {
 }
 
 // serve starts a server, at the last one's address if that is free.
-func serve(dir string, lock *flock.Flock, last served) (*server, error) {
+func serve(dir string, lock *flock.Flock, last served, token string) (*server, error) {
 	f := &folder{dir: dir}
 	var since time.Time
 	if info, err := os.Stat(filepath.Join(dir, addressFile)); err == nil {
@@ -69,7 +70,7 @@ func serve(dir string, lock *flock.Flock, last served) (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening on the loopback address: %w", err)
 	}
-	s := &server{addr: l.Addr().String(), lock: lock, done: make(chan struct{}), folder: f, started: time.Now()}
+	s := &server{addr: l.Addr().String(), lock: lock, token: token, done: make(chan struct{}), folder: f, started: time.Now()}
 	s.served = served{Address: s.addr, ID: rand.Text(), Token: rand.Text(), Boot: bootID()}
 	s.reset()
 	s.http = &http.Server{Handler: http.HandlerFunc(s.serveHTTP), ReadHeaderTimeout: 10 * time.Second}
@@ -126,6 +127,8 @@ func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case strings.HasPrefix(r.URL.Path, adminPath):
 		s.admin(w, r)
+	case !reads(r) && !mayWrite(r, s.token):
+		refuse(http.StatusForbidden, "DENIED", errors.New("writing takes the token of the store's folder")).send(w)
 	case r.Method == http.MethodGet:
 		(*s.registry.Load()).ServeHTTP(w, r)
 	case r.Method == http.MethodHead:

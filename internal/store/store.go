@@ -115,6 +115,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 			return nil, fmt.Errorf("opening the store in %s: %w", o.Dir, err)
 		}
 		s.embedded = e
+		s.transport.token = e.token
 		s.transport.inner = &http.Transport{DialContext: e.dial, MaxIdleConnsPerHost: 16, IdleConnTimeout: 30 * time.Second}
 		location = e.address() + "/" + repository
 		auth = remote.WithAuth(authn.Anonymous)

@@ -15,10 +15,15 @@ import (
 // countingTransport counts what was uploaded.
 type countingTransport struct {
 	inner  http.RoundTripper
+	token  string // that writing takes; "" is none
 	pushes atomic.Int64
 }
 
 func (t *countingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if t.token != "" && !reads(r) {
+		r = r.Clone(r.Context())
+		r.Header.Set(tokenHeader, t.token)
+	}
 	resp, err := t.inner.RoundTrip(r)
 	if err != nil {
 		return nil, err

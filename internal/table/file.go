@@ -206,7 +206,7 @@ func (i *Image) problems() []error {
 	var errs []error
 	// Strict: a reference without a host or a tag would mean something else on
 	// every device.
-	if _, err := name.NewTag(i.Reference, name.StrictValidation); err != nil {
+	if _, err := name.NewTag(i.Reference, name.StrictValidation); err != nil || strings.HasPrefix(i.Reference, "-") { // a flag to docker
 		errs = append(errs, fmt.Errorf("reference %q is not host/repo:tag", i.Reference))
 	}
 	if !isDigest(i.Digest) {

@@ -110,6 +110,7 @@ func TestReadRefuses(t *testing.T) {
 		{"digest too short", `"digest": "sha256:1111`, `"digest": "sha256:111`, "64 hexadecimal digits"},
 		{"reference without host", `"registry.example/jetcrate:pytorch-1111"`, `"jetcrate"`, "is not host/repo:tag"},
 		{"reference with an option", `"registry.example/jetcrate:pytorch-1111"`, `"--privileged"`, "is not host/repo:tag"},
+		{"reference with an option before a host", `"registry.example/jetcrate:pytorch-1111"`, `"-v.example/etc:pytorch"`, "is not host/repo:tag"},
 		{"hosts", `">=36.4 <37"`, `">=36.4 <thirty"`, "hosts:"},
 		{"empty hosts", `">=36.4 <37"`, `""`, "hosts:"},
 		{"release", `"l4t": "36.4.0"`, `"l4t": "newest"`, "platform:"},

@@ -4,13 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/jetcrate/jetcrate/internal/diag"
+	"github.com/jetcrate/jetcrate/internal/matrix"
 	"github.com/jetcrate/jetcrate/internal/plan"
 	"github.com/jetcrate/jetcrate/internal/solve"
 	"github.com/jetcrate/jetcrate/internal/spec"
@@ -66,8 +69,10 @@ func (a *app) read() (*spec.Catalog, fs.FS, diag.List, error) {
 // selection is the flags that say what to plan.
 type selection struct {
 	l4t, flavour, cuda, python string
+	cudnn, tensorrt            string // from the environment alone
 	name                       string
-	all                        bool
+	all                        bool // every cell of the matrix
+	whole                      bool // every package on every platform with every stack
 	filter                     cellFilter
 }
 
@@ -109,9 +114,12 @@ func (s *selection) requests(cat *spec.Catalog, args []string) ([]plan.Request, 
 	if err != nil {
 		return nil, err
 	}
-	if s.all {
+	if s.all || s.whole {
 		if len(args) > 0 || s.name != "" {
 			return nil, usage{errors.New("--all plans the whole matrix: it takes no targets and no --name")}
+		}
+		if s.all && s.whole {
+			return nil, usage{errors.New("--cells and --all are two answers to what is planned: give one")}
 		}
 		return s.cells(cat, pins)
 	}
@@ -136,13 +144,13 @@ func (s *selection) requests(cat *spec.Catalog, args []string) ([]plan.Request, 
 		}
 		return nil, usage{fmt.Errorf("say for which L4T release: --l4t RELEASE (the matrix has %s)", strings.Join(known, ", "))}
 	}
-	r.Platform, err = solve.Find(cat.Matrix, solve.Choice{L4T: s.l4t, Flavour: s.flavour, CUDA: s.cuda, Python: s.python})
+	r.Platform, err = solve.Find(cat.Matrix, solve.Choice{L4T: s.l4t, Flavour: s.flavour, CUDA: s.cuda, Python: s.python, CuDNN: s.cudnn, TensorRT: s.tensorrt})
 	return []plan.Request{r}, err
 }
 
 // cells lists the cells of the matrix, narrowed by the flags.
 func (s *selection) cells(cat *spec.Catalog, pins map[string]string) ([]plan.Request, error) {
-	cells, err := s.filter.cells(cat)
+	cells, err := s.chosen(cat)
 	if err != nil {
 		return nil, err
 	}
@@ -153,13 +161,18 @@ func (s *selection) cells(cat *spec.Catalog, pins map[string]string) ([]plan.Req
 		}
 	}
 	var out []plan.Request
+	found := map[solve.Choice]solve.Platform{}
 	for _, c := range cells {
 		if s.l4t != "" && c.L4T != only.L4T || s.flavour != "" && c.Flavour != s.flavour {
 			continue
 		}
-		p, err := solve.Find(cat.Matrix, solve.Choice{L4T: c.L4T, Flavour: c.Flavour, CUDA: c.CUDA, Python: c.Python})
-		if err != nil {
-			return nil, err
+		choice := solve.Choice{L4T: c.L4T, Flavour: c.Flavour, CUDA: c.CUDA, Python: c.Python}
+		p, known := found[choice]
+		if !known {
+			if p, err = solve.Find(cat.Matrix, choice); err != nil {
+				return nil, err
+			}
+			found[choice] = p
 		}
 		r := plan.Request{Platform: p, Pins: pins}
 		for _, word := range strings.Fields(c.Package) {
@@ -174,21 +187,35 @@ func (s *selection) cells(cat *spec.Catalog, pins map[string]string) ([]plan.Req
 	return out, nil
 }
 
+// chosen are the cells of the matrix, or every package on every platform with
+// every stack, that pass the filter.
+func (s *selection) chosen(cat *spec.Catalog) ([]matrix.Cell, error) {
+	if !s.whole {
+		return s.filter.cells(cat)
+	}
+	return s.filter.among(cat, matrix.Whole(cat.Matrix, slices.Sorted(maps.Keys(cat.Packages))))
+}
+
 // environment reads the overrides that Jetson people know. A flag wins over a
 // variable. Pins are by package: PYTORCH_VERSION=2.8 pins pytorch.
 func (s *selection) environment(cat *spec.Catalog) (map[string]string, error) {
+	taken := map[string]bool{} // they choose a platform, whichever package has that name
 	for _, v := range []struct {
 		name string
 		into *string
-	}{{"L4T_VERSION", &s.l4t}, {"CUDA_VERSION", &s.cuda}, {"PYTHON_VERSION", &s.python}} {
-		if *v.into == "" && !s.all {
+	}{
+		{"L4T_VERSION", &s.l4t}, {"CUDA_VERSION", &s.cuda}, {"CUDNN_VERSION", &s.cudnn},
+		{"TENSORRT_VERSION", &s.tensorrt}, {"PYTHON_VERSION", &s.python},
+	} {
+		taken[v.name] = true
+		if *v.into == "" && !s.all && !s.whole {
 			*v.into = os.Getenv(v.name)
 		}
 	}
 	pins := map[string]string{}
 	for name := range cat.Packages {
 		variable := strings.ToUpper(strings.NewReplacer("-", "_", ".", "_").Replace(name)) + "_VERSION"
-		if v := os.Getenv(variable); v != "" && variable != "PYTHON_VERSION" {
+		if v := os.Getenv(variable); v != "" && !taken[variable] {
 			if _, err := spec.ParseTarget(name + ":" + v); err != nil {
 				return nil, usage{fmt.Errorf("%s=%q is no version of %s", variable, v, name)}
 			}
@@ -212,7 +239,7 @@ func (a *app) plan(s *selection, args []string) (*spec.Catalog, fs.FS, *plan.Pla
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if !s.all {
+	if !s.all && !s.whole {
 		for _, c := range p.Cells {
 			if c.Impossible != nil {
 				return nil, nil, nil, c.Impossible

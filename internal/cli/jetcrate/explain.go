@@ -1,6 +1,8 @@
 package jetcrate
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -27,6 +29,10 @@ func (a *app) explainCommand() *cobra.Command {
 			}
 			q := solve.Query{Targets: reqs[0].Targets, Platform: reqs[0].Platform, Pins: reqs[0].Pins}
 			why, err := solve.New(cat).Explain(q)
+			var impossible *solve.Impossible
+			if errors.As(err, &impossible) && a.output == "json" {
+				return cmp.Or(a.json(impossible), error(said{exitNo}))
+			}
 			if err != nil {
 				return err
 			}

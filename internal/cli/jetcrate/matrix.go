@@ -71,6 +71,11 @@ func (f cellFilter) cells(cat *spec.Catalog) ([]matrix.Cell, error) {
 	if err := list.Err(); err != nil {
 		return nil, err
 	}
+	return f.among(cat, cells)
+}
+
+// among narrows cells.
+func (f cellFilter) among(cat *spec.Catalog, cells []matrix.Cell) ([]matrix.Cell, error) {
 	for _, word := range f {
 		axis, value, ok := strings.Cut(word, "=")
 		axes := slices.Sorted(maps.Keys(row(matrix.Cell{})))

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/jetcrate/jetcrate/internal/execute"
+	"github.com/jetcrate/jetcrate/internal/image"
 	"github.com/jetcrate/jetcrate/internal/plan"
 	"github.com/jetcrate/jetcrate/internal/store"
 )
@@ -67,8 +68,10 @@ func (o *outputs) write(ctx context.Context, a *app, st *store.Store, p *plan.Pl
 		if err != nil {
 			return usage{fmt.Errorf("--push: %w", err)}
 		}
-		if err := remote.Write(ref, img, remote.WithContext(ctx), pushAuth()); err != nil {
-			return fmt.Errorf("pushing %s: %w", ref, err)
+		err = remote.Write(ref, img, remote.WithContext(ctx), pushAuth(),
+			remote.WithTransport(image.Transport(nil, image.Patience{})), remote.WithRetryPredicate(image.Retryable))
+		if err != nil {
+			return fmt.Errorf("pushing %s: %w", ref, image.Explain(ref.Context().Registry, ref.Context().RepositoryStr(), err))
 		}
 		fmt.Fprintln(a.stdout, ref.Context().Name()+"@"+c.Digest)
 	}

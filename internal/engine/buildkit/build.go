@@ -7,8 +7,10 @@ import (
 	"path/filepath"
 
 	"github.com/containerd/platforms"
+	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+	"github.com/moby/buildkit/identity"
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/session/secrets/secretsprovider"
 	"github.com/moby/buildkit/util/staticfs"
@@ -42,6 +44,10 @@ func (d *daemon) Build(ctx context.Context, b engine.Build) (engine.Result, erro
 			progress.observe(s)
 		}
 	}()
+	if secretive(b) {
+		opt.Ref = identity.NewID()
+		defer d.eraseHistory(context.WithoutCancel(ctx), opt.Ref)
+	}
 	res, err := d.client.Solve(ctx, nil, opt, statuses)
 	<-done // Solve closes statuses
 	if err != nil {
@@ -63,6 +69,21 @@ func (d *daemon) Build(ctx context.Context, b engine.Build) (engine.Result, erro
 		return engine.Result{}, wrap(ctx, "building", b.Name, err)
 	}
 	return engine.Result{Digest: dgst.String()}, nil
+}
+
+// secretive: a secret besides the number of parallel jobs, which is none.
+func secretive(b engine.Build) bool {
+	_, jobs := b.Secrets["jobs"]
+	return len(b.Secrets) > 1 || len(b.Secrets) == 1 && !jobs
+}
+
+// eraseHistory removes a build from the daemon's history, which keeps what its steps
+// wrote, as they wrote it: one that was given a secret may have printed it. A
+// daemon that is gone, or that keeps no history, has nothing to forget.
+func (d *daemon) eraseHistory(ctx context.Context, ref string) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	_, _ = d.client.ControlClient().UpdateBuildHistory(ctx, &controlapi.UpdateBuildHistoryRequest{Ref: ref, Delete: true})
 }
 
 func (d *daemon) solveOpt(b engine.Build) (client.SolveOpt, error) {
