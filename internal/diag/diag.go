@@ -10,6 +10,7 @@ package diag
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -95,6 +96,40 @@ func (l List) Sort() {
 		}
 		return a.Message < b.Message
 	})
+}
+
+// MaxOfFile is how many mistakes of one file are told: nobody reads more.
+const MaxOfFile = 100
+
+// Distinct returns the list sorted, without what was found twice, and cut where
+// a file has more mistakes than MaxOfFile. The list itself is sorted too.
+func (l List) Distinct() List {
+	l.Sort()
+	distinct := slices.CompactFunc(slices.Clone(l), func(a, b Diagnostic) bool {
+		return a.Position == b.Position && a.Code == b.Code && a.Message == b.Message
+	})
+	count := map[string]int{}
+	for _, d := range distinct {
+		count[d.File]++
+	}
+	told := map[string]int{}
+	last := map[string]int{} // where in out more-mistakes stands
+	var out List
+	for _, d := range distinct {
+		told[d.File]++
+		switch n := told[d.File]; {
+		case n <= MaxOfFile:
+			out = append(out, d)
+			continue
+		case n == MaxOfFile+1:
+			last[d.File] = len(out)
+			out.Warnf("more-mistakes", d.Position, "%d more mistakes in this file begin here", count[d.File]-MaxOfFile)
+		}
+		if d.Severity == Error { // an error that is not told is one all the same
+			out[last[d.File]].Severity = Error
+		}
+	}
+	return out
 }
 
 // Err returns the list as an error when it holds errors, and nil otherwise.

@@ -147,3 +147,26 @@ func TestVisible(t *testing.T) {
 	require.NoError(t, json.Unmarshal(b.Bytes(), &back))
 	require.Equal(t, in, back)
 }
+
+func TestDistinct(t *testing.T) {
+	var l List
+	for i := range MaxOfFile + 50 {
+		for range 2 {
+			l.Errorf("c", Position{File: "a", Line: MaxOfFile + 50 - i}, "m")
+		}
+	}
+	l.Errorf("c", Position{File: "b"}, "m")
+	got := l.Distinct()
+	require.Len(t, got, MaxOfFile+2)
+	require.Equal(t, Diagnostic{Code: "more-mistakes", Severity: Error, Position: Position{File: "a", Line: MaxOfFile + 1}, Message: "50 more mistakes in this file begin here"}, got[MaxOfFile])
+	require.Equal(t, "b", got[MaxOfFile+1].File)
+	require.Empty(t, List{}.Distinct())
+
+	l = nil
+	for i := range MaxOfFile + 50 {
+		l.Warnf("w", Position{File: "a", Line: i + 1}, "m")
+	}
+	require.False(t, l.Distinct().HasErrors())
+	l.Errorf("e", Position{File: "a", Line: 1000}, "m")
+	require.True(t, l.Distinct().HasErrors(), "what is cut off counts")
+}

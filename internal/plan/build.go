@@ -110,12 +110,7 @@ func sideBySide(sites []*site, work func(*site) error) merge {
 
 // mistakes are those that rendering found; one that shows on many platforms is
 // told once.
-func mistakes(list diag.List) error {
-	list.Sort()
-	return slices.CompactFunc(list, func(a, b diag.Diagnostic) bool {
-		return a.Position == b.Position && a.Code == b.Code && a.Message == b.Message
-	}).Err()
-}
+func mistakes(list diag.List) error { return list.Distinct().Err() }
 
 // merge is what sites found, each key once.
 type merge struct {

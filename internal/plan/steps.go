@@ -238,15 +238,23 @@ func (x *expander) script(src string, scope map[string]any, pos diag.Position) s
 		begins := b.Len() == 0 || strings.ContainsRune(" \t\n;&|(", rune(b.String()[b.Len()-1]))
 		switch {
 		case p.IsValue && !plain(p.Text):
-			x.list.Errorf("unsafe-value", pos, "the value %q would be read by the shell", p.Text).Hint = asVariable
+			x.list.Errorf("unsafe-value", pos, "the value %q would be read by the shell", begin(p.Text)).Hint = asVariable
 			continue
 		case p.IsValue && begins && strings.HasPrefix(p.Text, "-"):
-			x.list.Errorf("unsafe-value", pos, "the value %q would be read as an option", p.Text).Hint = asVariable
+			x.list.Errorf("unsafe-value", pos, "the value %q would be read as an option", begin(p.Text)).Hint = asVariable
 			continue
 		}
 		b.WriteString(p.Text)
 	}
 	return b.String()
+}
+
+// begin is a value for a message.
+func begin(s string) string {
+	if r := []rune(s); len(r) > 60 {
+		return string(r[:60]) + "..."
+	}
+	return s
 }
 
 const asVariable = "give it to the script as a variable: env: {NAME: \"${{ ... }}\"}, and use \"$NAME\""

@@ -113,10 +113,15 @@ func (t *Site) against(p *pack, a *account) []string {
 		return []string{t.bars(p, 1)}
 	}
 	var out []string
+	for _, x := range a.asked {
+		if x.option != "" || x.ref.Version != "" && len(a.wanted) > 0 {
+			out = append(out, describe(x.ref)+" was asked for")
+		}
+	}
 	if a.pin != nil {
 		in, _ := p.matching(a.pin.ref.Version, "")
 		if in.empty() {
-			return []string{fmt.Sprintf("%s is pinned to %s, and it has %s", p.Name, a.pin.ref.Version, p.some(p.present))}
+			return []string{fmt.Sprintf("%s is pinned to %s, and there are %s", p.Name, a.pin.ref.Version, p.some(p.present))}
 		}
 		out = append(out, fmt.Sprintf("%s is pinned to %s", p.Name, a.pin.ref.Version))
 	}

@@ -175,10 +175,7 @@ func (x exprCheck) report(t *expr.Template, err error, scope expr.Scope, at []an
 		x.list.Errorf("expression-syntax", x.doc.PosAt(offset, at...), "%v", err)
 		return
 	}
-	for i, p := range t.Check(scope) {
-		if i == maxMistakes {
-			break
-		}
+	for _, p := range t.Check(scope) {
 		d := x.list.Errorf("bad-expression", x.doc.PosAt(p.Offset, at...), "%s", p.Message)
 		d.Hint, d.Allowed = p.Hint, p.Allowed
 	}

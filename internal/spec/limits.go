@@ -25,29 +25,8 @@ const (
 	maxPackageFiles = 10000     // files and folders of a package
 	maxFile         = 64 << 20  // bytes of one file of a package
 	maxFiles        = 256 << 20 // bytes of all its files
-	maxMistakes     = 100       // that are told of one file
 	maxHints        = 200       // searches for the nearest name in a run
 )
-
-// limited cuts a sorted list where a file has more mistakes than anybody reads.
-func limited(list diag.List) diag.List {
-	count := map[string]int{}
-	for _, d := range list {
-		count[d.File]++
-	}
-	told := map[string]int{}
-	var out diag.List
-	for _, d := range list {
-		told[d.File]++
-		switch n := told[d.File]; {
-		case n <= maxMistakes:
-			out = append(out, d)
-		case n == maxMistakes+1:
-			out.Errorf("more-mistakes", d.Position, "%d more mistakes in this file begin here", count[d.File]-maxMistakes)
-		}
-	}
-	return out
-}
 
 // suggest is diag.DidYouMean for names that a catalog may hold many of.
 func (c *checker) suggest(name string, candidates []string) string {

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"path"
 	"regexp"
-	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -51,16 +50,7 @@ func load(fsys fs.FS, opts Options, s schemas) (*Catalog, diag.List) {
 	l.loadLock()
 	c := &checker{fsys: fsys, cat: l.cat, known: l.known, list: &l.list}
 	c.check()
-	return l.cat, distinct(l.list)
-}
-
-// distinct sorts a list and drops what two rules found alike, and what a file
-// has too much of.
-func distinct(list diag.List) diag.List {
-	list.Sort()
-	return limited(slices.CompactFunc(list, func(a, b diag.Diagnostic) bool {
-		return a.Position == b.Position && a.Code == b.Code && a.Message == b.Message
-	}))
+	return l.cat, l.list.Distinct()
 }
 
 // names are what the catalog has a file for, readable or not: a mistake in one

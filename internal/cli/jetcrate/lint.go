@@ -50,8 +50,11 @@ plans. A warning is silenced by a comment on its line, or on a line of its own a
 			}
 			if a.output == "text" {
 				found := "no mistakes"
-				if len(list) > 0 {
-					found = fmt.Sprintf("no mistakes, %d warnings", len(list))
+				switch n := len(list); {
+				case n == 1:
+					found += ", 1 warning"
+				case n > 1:
+					found += fmt.Sprintf(", %d warnings", n)
 				}
 				fmt.Fprintf(a.stdout, "%d packages, %d steps, %d platforms, %d cells: %s\n",
 					len(cat.Packages), len(cat.Steps), len(cat.Matrix.Platforms), cells, found)

@@ -161,7 +161,7 @@ that line in the matrix. CUDA_VERSION, L4T_VERSION, PYTHON_VERSION and
 	f.BoolVar(&a.insecure, "store-insecure", false, "speak plain HTTP with --store")
 	f.StringVarP(&a.output, "output", "o", "text", "form of the result: text, json or jsonl")
 	root.AddCommand(a.lintCommand(), a.schemaCommand(), a.planCommand(), a.dockerfileCommand(), a.buildCommand(), a.testCommand(),
-		a.matrixCommand(), a.explainCommand(), a.tableCommand(), a.storeCommand(), a.versionCommand())
+		a.listCommand(), a.showCommand(), a.newCommand(), a.matrixCommand(), a.explainCommand(), a.tableCommand(), a.storeCommand(), a.versionCommand())
 	root.InitDefaultCompletionCmd()
 	return root
 }

@@ -1,0 +1,302 @@
+package jetcrate
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/jetcrate/jetcrate/internal/diag"
+	"github.com/jetcrate/jetcrate/internal/solve"
+	"github.com/jetcrate/jetcrate/internal/spec"
+)
+
+// offer is what a package resolves to on a platform with its first stack, or
+// why it does not.
+type offer struct {
+	Platform string `json:"platform"` // r36.4.0, r38.4 sbsa
+	Version  string `json:"version,omitempty"`
+	Reason   string `json:"reason,omitempty"`
+}
+
+// offers asks for a version of a package ("" is the preferred one) on the
+// platforms of the matrix, in their order.
+func offers(s *solve.Solver, platforms []solve.Platform, name, version string) ([]offer, error) {
+	out := make([]offer, 0, len(platforms))
+	for _, p := range platforms {
+		o := offer{Platform: p.String()}
+		res, err := s.At(p).Solve([]spec.Target{{Name: name, Version: version}}, nil)
+		var impossible *solve.Impossible
+		switch {
+		case errors.As(err, &impossible):
+			o.Reason = strings.Join(impossible.Reasons, "; ")
+		case err != nil:
+			return nil, err
+		default:
+			o.Version = res.Targets[0].Version.Version
+		}
+		out = append(out, o)
+	}
+	return out, nil
+}
+
+// platforms are those of the matrix, each with its first stack and Python; with
+// l4t only that release.
+func platforms(cat *spec.Catalog, l4t, flavour string) ([]solve.Platform, error) {
+	if l4t != "" {
+		p, err := solve.Find(cat.Matrix, solve.Choice{L4T: l4t, Flavour: flavour})
+		return []solve.Platform{p}, err
+	}
+	var out []solve.Platform
+	for _, m := range cat.Matrix.Platforms {
+		if flavour != "" && m.Flavour != flavour {
+			continue
+		}
+		p, err := solve.Find(cat.Matrix, solve.Choice{L4T: m.L4T, Flavour: m.Flavour})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+func (a *app) listCommand() *cobra.Command {
+	var group, l4t, flavour string
+	c := &cobra.Command{
+		Use: "list [WORD...]", Short: "List the packages of the catalog; words narrow by name, alias or summary",
+		Long: `Lists the packages of the catalog with the version that a target gets and the number of
+platforms that have one. --l4t lists what resolves on a release.`,
+		Example: "  jetcrate list\n  jetcrate list --group ml --l4t r36.4\n  jetcrate list speech",
+		RunE: func(_ *cobra.Command, words []string) error {
+			if err := a.formats("text", "json"); err != nil {
+				return err
+			}
+			cat, _, err := a.load()
+			if err != nil {
+				return err
+			}
+			on, err := platforms(cat, l4t, flavour)
+			if err != nil {
+				return err
+			}
+			if err := knownGroup(cat, group); err != nil {
+				return err
+			}
+			type row struct {
+				Name      string   `json:"name"`
+				Group     string   `json:"group"`
+				Summary   string   `json:"summary"`
+				Aliases   []string `json:"aliases,omitempty"`
+				Version   string   `json:"version"`
+				Platforms []string `json:"platforms"`
+			}
+			rows, solver := []row{}, solve.New(cat)
+			for _, name := range slices.Sorted(maps.Keys(cat.Packages)) {
+				p := cat.Packages[name]
+				if group != "" && p.Group != group || !mentions(p, words) {
+					continue
+				}
+				r := row{Name: name, Group: p.Group, Summary: p.Summary, Aliases: p.Aliases, Platforms: []string{}}
+				list, err := offers(solver, on, name, "")
+				if err != nil {
+					return err
+				}
+				for _, o := range list {
+					if o.Version != "" {
+						if r.Version == "" { // of the platform that the matrix lists first
+							r.Version = o.Version
+						}
+						r.Platforms = append(r.Platforms, o.Platform)
+					}
+				}
+				if len(r.Platforms) > 0 || l4t == "" {
+					rows = append(rows, r)
+				}
+			}
+			if a.output == "json" {
+				return a.json(rows)
+			}
+			w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+			for _, r := range rows {
+				version, where := r.Version, fmt.Sprintf("%d of %d platforms", len(r.Platforms), len(on))
+				if version == "" {
+					version = "-"
+				}
+				if l4t != "" {
+					where = r.Platforms[0]
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Name, version, r.Group, where, r.Summary)
+			}
+			if err := w.Flush(); err != nil {
+				return err
+			}
+			if len(rows) == 0 {
+				fmt.Fprintln(a.stderr, "no package of the catalog is like that; jetcrate list shows all")
+			}
+			return nil
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&group, "group", "", "only this group")
+	f.StringVar(&l4t, "l4t", "", "only what resolves on an L4T release (36.4.0), or the newest of a line (r36.4)")
+	f.StringVar(&flavour, "flavour", "", "tegra or sbsa (default: both; with --l4t tegra)")
+	return c
+}
+
+func knownGroup(cat *spec.Catalog, group string) error {
+	groups := map[string]bool{}
+	for _, p := range cat.Packages {
+		groups[p.Group] = true
+	}
+	if group == "" || groups[group] {
+		return nil
+	}
+	return usage{fmt.Errorf("--group %q: no such group; there are %s", group, strings.Join(slices.Sorted(maps.Keys(groups)), ", "))}
+}
+
+// mentions says whether every word stands in a package's name, aliases or
+// summary.
+func mentions(p *spec.Package, words []string) bool {
+	text := strings.ToLower(strings.Join(append([]string{p.Name, p.Summary}, p.Aliases...), "\n"))
+	for _, w := range words {
+		if !strings.Contains(text, strings.ToLower(w)) {
+			return false
+		}
+	}
+	return true
+}
+
+func (a *app) showCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "show PACKAGE", Short: "Show a package: what it is, and its versions on each platform",
+		Example: "  jetcrate show pytorch\n  jetcrate show torch -o json",
+		Args:    oneArg("a package", "pytorch"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := a.formats("text", "json"); err != nil {
+				return err
+			}
+			cat, _, err := a.load()
+			if err != nil {
+				return err
+			}
+			name := args[0]
+			if to, ok := cat.Aliases[name]; ok {
+				name, _, _ = strings.Cut(to, ":")
+			}
+			p := cat.Packages[name]
+			if p == nil {
+				hint := ""
+				if s := diag.Suggest(name, cat.Names()); s != "" {
+					hint = fmt.Sprintf("; did you mean %q?", s)
+				}
+				return usage{fmt.Errorf("the catalog has no package %q%s", name, hint)}
+			}
+			on, err := platforms(cat, "", "")
+			if err != nil {
+				return err
+			}
+			return a.show(cat, p, on)
+		},
+	}
+	c.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		cat, _, _, err := a.read()
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		return cat.Names(), cobra.ShellCompDirectiveNoFileComp
+	}
+	return c
+}
+
+// show prints a package: a row for each version, a column for each platform.
+func (a *app) show(cat *spec.Catalog, p *spec.Package, on []solve.Platform) error {
+	type version struct {
+		Version string  `json:"version"`
+		Source  string  `json:"source,omitempty"`
+		Offers  []offer `json:"platforms"`
+	}
+	solver := solve.New(cat)
+	preferred, err := offers(solver, on, p.Name, "")
+	if err != nil {
+		return err
+	}
+	var versions []version
+	for _, v := range p.Versions {
+		list, err := offers(solver, on, p.Name, v.Version)
+		if err != nil {
+			return err
+		}
+		versions = append(versions, version{v.Version, v.Source, list})
+	}
+	var dependants []string
+	for name, q := range cat.Packages {
+		if slices.ContainsFunc(q.Depends, func(d spec.Dependency) bool { return dependsOn(d, p.Name) }) {
+			dependants = append(dependants, name)
+		}
+	}
+	slices.Sort(dependants)
+	if a.output == "json" {
+		return a.json(map[string]any{
+			"name": p.Name, "group": p.Group, "summary": p.Summary, "homepage": p.Homepage, "license": p.License,
+			"aliases": p.Aliases, "versions": versions, "preferred": preferred, "dependants": dependants,
+		})
+	}
+	fmt.Fprintf(a.stdout, "%s: %s\n", p.Name, p.Summary)
+	for _, l := range []struct{ name, text string }{
+		{"homepage", p.Homepage}, {"license", p.License}, {"aliases", strings.Join(p.Aliases, ", ")},
+		{"accelerators", strings.Join(p.Accelerators, ", ")}, {"used by", strings.Join(dependants, ", ")},
+	} {
+		if l.text != "" {
+			fmt.Fprintf(a.stdout, "  %-13s%s\n", l.name, l.text)
+		}
+	}
+	fmt.Fprintln(a.stdout)
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprint(w, "platform")
+	for _, v := range versions {
+		fmt.Fprint(w, "\t", v.Version)
+	}
+	fmt.Fprintln(w, "\t")
+	for i, pl := range on {
+		fmt.Fprint(w, pl)
+		for _, v := range versions {
+			mark := "-"
+			if v.Offers[i].Version != "" {
+				mark = "yes"
+			}
+			if preferred[i].Version == v.Version {
+				mark = "default"
+			}
+			fmt.Fprint(w, "\t", mark)
+		}
+		reason := ""
+		if preferred[i].Version == "" {
+			reason = preferred[i].Reason
+		}
+		fmt.Fprintf(w, "\t%s\n", reason)
+	}
+	return w.Flush()
+}
+
+func dependsOn(d spec.Dependency, name string) bool {
+	t := d.Target
+	if i := strings.IndexAny(t, ":+<>=!~ "); i >= 0 {
+		t = t[:i]
+	}
+	return t == name
+}
+
+// oneArg wants one argument, and says which.
+func oneArg(what, example string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return usage{fmt.Errorf("%s takes one argument, %s, such as %s; got %d", c.CommandPath(), what, example, len(args))}
+		}
+		return nil
+	}
+}
