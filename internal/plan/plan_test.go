@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -61,10 +60,12 @@ func TestThePlanIsAFunction(t *testing.T) {
 	root := os.DirFS("../..")
 	var first string
 	cat, reqs := everything(t, root, "matrix.yaml", "testbed/matrix.yaml")
-	some := slices.Collect(func(yield func(plan.Request) bool) {
-		for i := 0; i < len(reqs) && yield(reqs[i]); i += 29 {
+	var some []plan.Request
+	for i, r := range reqs {
+		if i%5 == 0 && (r.Platform.L4T == "36.4.0" || r.Platform.L4T == "35.4.1") {
+			some = append(some, r)
 		}
-	})
+	}
 	for i := range 25 {
 		p, err := plan.New(cat, root, some)
 		require.NoError(t, err)

@@ -346,7 +346,7 @@ func (n *need) clausesFor(s *Solver, premise []term) []*clause {
 	if n.conflict {
 		c := with(n.to.index, n.in)
 		for _, o := range n.options {
-			c.terms = join(c.terms, term{o.variable, o.in})
+			c.terms = join(c.terms, term(o))
 		}
 		return []*clause{c}
 	}

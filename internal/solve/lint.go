@@ -69,7 +69,7 @@ func (l *linter) pack(p *pack) {
 		if v.Default == nil {
 			continue
 		}
-		if !l.conditions(p, v.prefers, append(requirement(nil), p.requires...), "versions", i, "default") || !l.somewhere(func(x *place) bool {
+		if !l.conditions(p, v.prefers, p.requires, "versions", i, "default") || !l.somewhere(func(x *place) bool {
 			return v.prefers.holds(x.Platform, &x.facts) && v.requires.holds(x.Platform, &x.facts) && p.requires.holds(x.Platform, &x.facts)
 		}) {
 			l.list.Warnf("never-default", p.Doc.Pos("versions", i, "default"), "%s is the default nowhere: where the condition holds, the version is not possible", name)

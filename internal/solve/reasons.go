@@ -190,7 +190,6 @@ func (t *Site) needsOf(p *pack, a *account) []string {
 	type line struct {
 		what string
 		when set
-		all  bool
 	}
 	var lines []*line
 	for _, c := range a.needs {

@@ -20,7 +20,7 @@ const (
 	maxValues       = 20000     // keys and values of a YAML file
 	maxNesting      = 40        // maps and lists within each other
 	maxVersions     = 500       // versions of a package
-	maxDependencies = 500       // entries of depends of a package, in all its places
+	maxDependencies = 300       // entries of depends of a package, in all its places
 	maxSteps        = 500       // steps of a list, with those that they use
 	maxPackageFiles = 10000     // files and folders of a package
 	maxFile         = 64 << 20  // bytes of one file of a package

@@ -41,8 +41,12 @@ func (p PEP440) Local() string { return p.v.Local() }
 // part by part and would not find 2 in ==2.0.*.
 func (p PEP440) padded(n int) pep440.Version {
 	base := p.v.BaseVersion()
+	parts := strings.Count(base, ".") + 1
+	if parts >= n {
+		return p.v
+	}
 	rest := strings.TrimPrefix(p.v.String(), base)
-	for parts := strings.Count(base, ".") + 1; parts < n; parts++ {
+	for ; parts < n; parts++ {
 		base += ".0"
 	}
 	v, err := pep440.Parse(base + rest)
