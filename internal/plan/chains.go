@@ -19,7 +19,7 @@ type chains struct {
 
 // chainBudget bounds the work for a platform; a catalog of a hundred packages
 // needs a tenth of it.
-const chainBudget = 100_000
+const chainBudget = 40_000
 
 func newChains(order []int, packages int, closures [][]int) *chains {
 	c := &chains{closures: closures, order: order, members: make([][]int, packages), place: make([]int, packages), budget: chainBudget}

@@ -6,7 +6,7 @@
 // the OCI platform. Tests, timeouts, resources, `hosts` and comments are in no
 // key. An artifact and a linked layer stand on the closure of their own package
 // alone; a stacked layer stands on its parent in the chain, and chains follow
-// one global order, so that targets share prefixes. Gates are the tests of what
+// one order per platform, so that targets share prefixes. Gates are the tests of what
 // lies below: a node is worth making only when they pass.
 //
 // The plan is a pure function of the catalog, its files and the cells.

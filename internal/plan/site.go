@@ -115,7 +115,7 @@ func (s *site) piecesOf(list []*solve.Closure) []*piece {
 	return out
 }
 
-// closure is all that pieces stand on and they themselves, in the global order.
+// closure is all that pieces stand on and they themselves, in the order of the platform.
 func (s *site) closure(roots []*piece) []*piece {
 	if len(roots) == 1 {
 		below := roots[0].below

@@ -16,11 +16,12 @@ import (
 )
 
 // synthetic is a catalog of any size in the shape of a real one: a foundation
-// that most stand on (Python, CUDA, what apt installs), and above it packages
-// that stand on a part of the foundation and mostly on one other package, so
-// that closures hold about a dozen packages however large the catalog is. One
-// package in six is stacked, one version in four needs a newer CUDA than some
-// stacks have, every package has a build, a test and dependencies with ranges.
+// that most stand on (Python, CUDA, what apt installs), a third that stands on
+// some of that, and the rest on one of these too. So closures hold about seven
+// packages however large the catalog is, and a cell has about fifteen nodes, as
+// in the catalog of this repository. One package in six is stacked, one version
+// in four needs a newer CUDA than some stacks have; every package has a build,
+// one or two tests, and dependencies with ranges.
 type synthetic struct {
 	packages, versions, platforms, stacks int
 }
@@ -78,9 +79,9 @@ func (s synthetic) pack(i int, rng *rand.Rand) string {
 	}
 	if i >= foundation {
 		depends = append(depends, name(0), name(1))
-		if rng.IntN(10) < 9 {
-			depends = append(depends, fmt.Sprintf("%q", name(foundation+rng.IntN(i-foundation+1)/2*1)+">=1"))
-		}
+	}
+	if middle := s.packages / 3; i >= middle && middle > foundation {
+		depends = append(depends, fmt.Sprintf("%q", name(foundation+rng.IntN(middle-foundation))+">=1"))
 	}
 	seen := map[string]bool{name(i): true, fmt.Sprintf("%q", name(i)+">=1"): true}
 	var kept []string
@@ -110,7 +111,10 @@ func (s synthetic) pack(i int, rng *rand.Rand) string {
 		}
 		b.WriteString("}\ninstall: {steps: [{uses: x/install}]}\n")
 	}
-	fmt.Fprintf(&b, "tests: [{name: import, run: 'python3 -c \"import %s\"'}]\n", name(i))
+	fmt.Fprintf(&b, "tests:\n  - {name: import, run: 'python3 -c \"import %s\"'}\n", name(i))
+	if i%2 == 0 {
+		fmt.Fprintf(&b, "  - {name: works, gpu: true, run: 'python3 /pkg/tests/%s.py'}\n", name(i))
+	}
 	return b.String()
 }
 
