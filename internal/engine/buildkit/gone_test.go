@@ -1,6 +1,8 @@
 package buildkit
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -19,7 +21,7 @@ func TestADaemonThatIsKilled(t *testing.T) {
 	o := Options{Address: "private", StateDir: t.TempDir(), Binary: []string{testBinary(t)}}
 	t.Cleanup(func() { sweep(filepath.Join(o.StateDir, "root")) })
 	base := enginetest.Base(t, true)
-	const nap = "sleep 87"
+	nap := fmt.Sprint("sleep ", 1_000_000+rand.N(1_000_000)) // found by its name
 	for _, call := range []string{"build", "run"} {
 		t.Run(call, func(t *testing.T) {
 			e := connect(t, o)
