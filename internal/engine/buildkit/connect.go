@@ -51,12 +51,15 @@ type candidate struct {
 	open func(context.Context, Options) (*daemon, error)
 }
 
+// ownDaemon names the candidate that jetcrate starts, and may end.
+const ownDaemon = "a buildkitd of its own"
+
 // candidates are the daemons to try, in order.
 func candidates(o Options) []candidate {
 	address := func(a string) func(context.Context, Options) (*daemon, error) {
 		return func(ctx context.Context, _ Options) (*daemon, error) { return openAddress(ctx, a) }
 	}
-	private := candidate{"a buildkitd of its own", openPrivate}
+	private := candidate{ownDaemon, openPrivate}
 	docker := candidate{"Docker's own BuildKit", openDocker}
 	switch o.Address {
 	case "private":
@@ -88,12 +91,13 @@ func Connect(ctx context.Context, o Options) (engine.Engine, error) {
 	logrus.SetOutput(io.Discard)
 	none := &engine.Unavailable{}
 	for _, c := range candidates(o) {
-		d, err := c.open(ctx, o)
+		d, err := try(ctx, c, o)
+		if errors.Is(err, errHung) && c.name == ownDaemon && ctx.Err() == nil {
+			o.Progress("ending the buildkitd, which hangs")
+			d, err = try(ctx, c, o)
+		}
 		if err == nil {
-			if err = d.examine(ctx); err == nil {
-				return d, nil
-			}
-			err = errors.Join(err, d.Close())
+			return d, nil
 		}
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("connecting to an engine: %w", context.Cause(ctx))
@@ -105,6 +109,18 @@ func Connect(ctx context.Context, o Options) (engine.Engine, error) {
 			"or name a BuildKit by BUILDKIT_HOST or --engine")
 	}
 	return nil, none
+}
+
+// try opens a daemon and examines it.
+func try(ctx context.Context, c candidate, o Options) (*daemon, error) {
+	d, err := c.open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.examine(ctx); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
 }
 
 // openAddress dials one of BuildKit's addresses.

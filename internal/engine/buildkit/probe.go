@@ -40,9 +40,12 @@ var lacks = []struct{ says, means string }{
 	{"Unimplemented", "it lacks a part of BuildKit's API"},
 }
 
+// errHung is a daemon that answers and does nothing.
+var errHung = errors.New("it did not end a trivial build")
+
 // examine finds out whether the daemon can do what recipes need.
 func (d *daemon) examine(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, 4*answerWait, errors.New("it did not end a trivial build"))
+	ctx, cancel := context.WithTimeoutCause(ctx, 2*answerWait, errHung)
 	defer cancel()
 	dir, err := os.MkdirTemp("", "jetcrate-probe-")
 	if err != nil {

@@ -222,7 +222,7 @@ func failingStep(t *testing.T, s *suite) {
 		return
 	}
 	require.Contains(t, step.Step, "RUN <<END")
-	require.True(t, strings.HasSuffix(step.Log, "last words"), step.Log)
+	require.Contains(t, step.Log, "last words") // two pipes: the last lines may come in another order
 	require.NotContains(t, step.Log, "line 3\n", "only the end of it")
 	require.LessOrEqual(t, strings.Count(step.Log, "\n"), 40)
 }
