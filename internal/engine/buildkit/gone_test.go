@@ -3,6 +3,7 @@ package buildkit
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -62,4 +63,29 @@ func TestADaemonThatIsKilled(t *testing.T) {
 			require.NoError(t, again.Close())
 		})
 	}
+}
+
+// TestASnapshotThatWasNotNoted is in nobody's way: a daemon that was killed
+// between making a folder and noting it leaves one.
+func TestASnapshotThatWasNotNoted(t *testing.T) {
+	o := Options{Address: "private", StateDir: t.TempDir(), Binary: []string{testBinary(t)}}
+	base := enginetest.Base(t, true)
+	build := func(e engine.Engine, n int) error {
+		_, err := e.Build(t.Context(), engine.Build{
+			Dockerfile: fmt.Appendf(nil, "FROM chain\nUSER 0\nRUN echo %d > /x\n", n), Platform: enginetest.Platform,
+			Images: map[string]engine.Image{"chain": base}, Output: engine.Output{Dir: t.TempDir()},
+		})
+		return err
+	}
+	e := connect(t, o)
+	require.NoError(t, build(e, 1))
+	require.NoError(t, e.Close())
+	snapshots := filepath.Join(o.StateDir, "root", "runc-overlayfs", "snapshots", "snapshots")
+	for n := range 100 { // numbers that were not given yet
+		_ = os.Mkdir(filepath.Join(snapshots, fmt.Sprint(n)), 0o755)
+	}
+	e = connect(t, o)
+	require.NoError(t, build(e, 1))
+	require.NoError(t, build(e, 2))
+	require.NoError(t, e.Close())
 }

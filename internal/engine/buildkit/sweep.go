@@ -2,16 +2,20 @@ package buildkit
 
 import (
 	"bytes"
+	"context"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/containerd/containerd/v2/core/snapshots/storage"
 )
 
 // sweep clears away what a daemon that was killed left below its state: the
-// containers of its steps, which run on without it, and its mounts. Nothing of
-// either belongs to anybody while no daemon runs there.
+// containers of its steps, which run on without it, its mounts, and snapshots
+// that it did not note. Nothing of them belongs to anybody while no daemon runs there.
 func sweep(root string) {
 	pids, _ := processes()
 	for _, pid := range pids {
@@ -24,6 +28,35 @@ func sweep(root string) {
 	for _, m := range own {
 		if strings.HasPrefix(m, root+"/") {
 			_ = syscall.Unmount(m, syscall.MNT_DETACH)
+		}
+	}
+	orphans(filepath.Join(root, "runc-overlayfs", "snapshots"))
+}
+
+// orphans removes snapshots that the daemon made and did not note before it
+// was killed. It would give the next one the same number, and fail for ever
+// because its folder is there.
+func orphans(dir string) {
+	file := filepath.Join(dir, "metadata.db")
+	if _, err := os.Stat(file); err != nil {
+		return
+	}
+	meta, err := storage.NewMetaStore(file)
+	if err != nil {
+		return
+	}
+	defer meta.Close()
+	known := map[string]string{}
+	if err := meta.WithTransaction(context.Background(), false, func(ctx context.Context) (err error) {
+		known, err = storage.IDMap(ctx)
+		return err
+	}); err != nil {
+		return
+	}
+	entries, _ := os.ReadDir(filepath.Join(dir, "snapshots"))
+	for _, e := range entries {
+		if _, ok := known[e.Name()]; !ok {
+			_ = os.RemoveAll(filepath.Join(dir, "snapshots", e.Name()))
 		}
 	}
 }
