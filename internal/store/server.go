@@ -21,6 +21,7 @@ import (
 
 	"github.com/gofrs/flock"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/olareg/olareg"
 	"github.com/olareg/olareg/config"
 
@@ -32,15 +33,16 @@ const identityHeader = "Jetcrate-Store"
 
 // server serves the folder of an embedded registry while it holds the lock.
 type server struct {
-	addr   string
-	http   *http.Server
-	lock   *flock.Flock
-	token  string // that writing takes
-	served served
-	gate   gate
-	done   chan struct{} // closed when http.Serve has returned
-	folder *folder
-	disk   diskLog
+	addr    string
+	http    *http.Server
+	lock    *flock.Flock
+	token   string // that writing takes
+	served  served
+	gate    gate
+	done    chan struct{} // closed when http.Serve has returned
+	folder  *folder
+	listing listing
+	disk    diskLog
 
 	// index is held to change which records there are, and shared to tell a
 	// client that a blob is there: what it was told must hold until its record is
@@ -114,6 +116,7 @@ func (s *server) reset() {
 		},
 	})
 	s.registry.Store(&h)
+	s.listing.drop()
 }
 
 func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
@@ -130,7 +133,9 @@ func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	case !reads(r) && !mayWrite(r, s.token):
 		refuse(http.StatusForbidden, "DENIED", errors.New("writing takes the token of the store's folder")).send(w)
 	case r.Method == http.MethodGet:
-		(*s.registry.Load()).ServeHTTP(w, r)
+		if !s.serveManifest(w, r) {
+			(*s.registry.Load()).ServeHTTP(w, r)
+		}
 	case r.Method == http.MethodHead:
 		s.index.RLock()
 		defer s.index.RUnlock()
@@ -147,6 +152,9 @@ func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		s.putManifest(r).send(w)
 	default:
 		a := s.forward(r)
+		if r.Method == http.MethodDelete {
+			s.listing.drop()
+		}
 		digest := r.URL.Query().Get("digest")
 		if hex, ok := strings.CutPrefix(digest, "sha256:"); ok && a.code == http.StatusCreated {
 			s.folder.wrote(hex)
@@ -181,7 +189,7 @@ func (s *server) putManifest(r *http.Request) *answer {
 	r.Body = io.NopCloser(bytes.NewReader(raw))
 	a := s.forward(r)
 	if a.code == http.StatusCreated {
-		digest, _, err := v1.SHA256(bytes.NewReader(raw))
+		digest, size, err := v1.SHA256(bytes.NewReader(raw))
 		subject := ""
 		if m.Subject != nil {
 			subject = m.Subject.Digest.String()
@@ -191,6 +199,8 @@ func (s *server) putManifest(r *http.Request) *answer {
 		}
 		if err != nil {
 			a = diskFailed(err)
+		} else {
+			s.listing.add(path.Base(r.URL.Path), v1.Descriptor{MediaType: types.MediaType(r.Header.Get("Content-Type")), Digest: digest, Size: size})
 		}
 	}
 	if a.code >= 500 {

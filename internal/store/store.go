@@ -43,6 +43,9 @@ const (
 	Image    Kind = "image"    // a target's image
 	Test     Kind = "test"     // evidence
 	Files    Kind = "files"    // the file list of a layer, by diff ID
+	Packages Kind = "packages" // what dpkg and Python say that a layer brings, by diff ID
+
+	Attestation Kind = "attestation" // what is attached to an image beside evidence
 )
 
 // ErrNotFound is what reading a record that does not exist gives.
