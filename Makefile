@@ -5,6 +5,7 @@
 # make lint        go vet and staticcheck
 # make bench       benchmarks, for benchstat
 # make build       bin/jetcrate, bin/jet and bin/buildkitd
+# make release     dist/: jet for devices, its Debian packages, install.sh and SHA256SUMS
 #
 # demo and test need root: they install Debian packages, register QEMU for ARM64 and start a buildkitd.
 
@@ -13,7 +14,7 @@ export CGO_ENABLED = 0
 LDFLAGS = -s -w
 TEST_TIMEOUT ?= 60m
 
-.PHONY: build build-arm64 setup setup-tests demo test test-all test-dagger lint bench generate clean
+.PHONY: build build-arm64 setup setup-tests demo test test-all test-dagger lint bench generate release clean
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/jetcrate ./cmd/jet
@@ -50,9 +51,12 @@ test-dagger: build
 bench:
 	PATH="$(CURDIR)/bin:$$PATH" $(GO) test -run '^$$' -bench . -benchmem -count $${COUNT:-6} ./...
 
-# What is made from the Go types: JSON schemas and golden files.
+# What is made from the Go types and the catalog: JSON schemas, docs/packages and golden files.
 generate:
-	$(GO) test ./internal/spec ./internal/table -update
+	$(GO) test ./internal/spec ./internal/table ./internal/table/page -update
+
+release:
+	cmd/jet/release.sh dist
 
 clean:
-	rm -rf bin
+	rm -rf bin dist

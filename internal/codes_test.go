@@ -18,7 +18,7 @@ func TestCodesAreDocumented(t *testing.T) {
 	require.NoError(t, err)
 	code := regexp.MustCompile(`(?:(?:Errorf|Warnf|refuse|reportParse|parse|report|notOne)\(|code = |, )"([a-z0-9]+(?:-[a-z0-9]+)+)"[,)\s]`)
 	emitted := map[string]bool{}
-	for _, room := range []string{"execute", "matrix", "plan", "recipe", "solve", "spec"} {
+	for _, room := range []string{"execute", "lock", "matrix", "plan", "recipe", "solve", "spec"} {
 		err := fs.WalkDir(os.DirFS(room), ".", func(name string, d fs.DirEntry, err error) error {
 			if err != nil || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
 				return err

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,8 +19,9 @@ import (
 )
 
 // tower writes a catalog whose target t20 is a chain of n stacked layers on the
-// testbed's base, each a small command; nonce makes them new.
-func tower(t testing.TB, n int, nonce string) string {
+// testbed's base, each a command that writes a file, after some work; nonce makes
+// them new.
+func tower(t testing.TB, n int, nonce, work string) string {
 	t.Helper()
 	dir := t.TempDir()
 	write := func(name, text string) {
@@ -39,12 +41,17 @@ group: tower
 summary: floor %[1]d
 %[2]sversions: [{version: "1"}]
 install:
-  steps: [{run: 'seq 1 20000 > /floor-%[1]d; echo %[3]s >> /floor-%[1]d'}]
+  steps: [{run: '%[4]s > /floor-%[1]d; echo %[3]s >> /floor-%[1]d'}]
 tests: [{name: there, run: test -s /floor-%[1]d}]
-`, i, depends, nonce))
+`, i, depends, nonce, work))
 	}
 	return dir
 }
+
+const (
+	noWork   = "seq 1 20000"           // some milliseconds under emulation
+	realWork = "seq 1 60000000 | tail" // about half a minute: a small compile
+)
 
 // yard is what the benchmarks of the whole main job share: a warm store, a
 // buildkitd that stays, and buildctl as the peer.
@@ -104,9 +111,15 @@ func BenchmarkCommand(b *testing.B) {
 		"jetcrate matrix -C ..",
 		"jetcrate plan robot-kit --l4t r36.4 -C ..",
 		"jetcrate explain robot-kit --l4t r36.4 -C ..",
+		"jetcrate list -C ..",
+		"jetcrate plan --all -C ..",
 	} {
 		args := strings.Fields(words)
-		b.Run(strings.Join(args[:2], "-"), func(b *testing.B) {
+		name := strings.Join(args[:2], "-")
+		if slices.Contains(args, "--all") {
+			name += "-all"
+		}
+		b.Run(name, func(b *testing.B) {
 			var peak float64
 			for b.Loop() {
 				_, mib := spend(b, env, args[0], args[1:]...)
@@ -145,7 +158,7 @@ func (y *yard) dockerfile(catalog, target, base string) string {
 
 // pushedBase pushes the testbed's base to a registry.
 func (y *yard) pushedBase(registry string) string {
-	catalog := tower(y, 1, fmt.Sprint("base", time.Now().UnixNano())) // new, so that the engine has the base
+	catalog := tower(y, 1, fmt.Sprint("base", time.Now().UnixNano()), noWork) // new, so that the engine has the base
 	to := registry + "/base:1"
 	y.jetcrate(catalog, "build", "t1", "--l4t", "36.4.0", "--engine", y.address, "--no-tests", "--push", to)
 	return to
@@ -156,7 +169,7 @@ func (y *yard) pushedBase(registry string) string {
 func BenchmarkNothingToDo(b *testing.B) {
 	y := newYard(b)
 	registry := serveRegistry(b)
-	catalog := tower(b, 20, "noop")
+	catalog := tower(b, 20, "noop", noWork)
 	dockerfile := y.dockerfile(catalog, "t20", y.pushedBase(registry))
 	y.jetcrate(catalog, "build", "t20", "--l4t", "36.4.0", "--engine", y.address)
 	y.peer(dockerfile, registry+"/peer:noop")
@@ -178,17 +191,21 @@ func BenchmarkFirstBuild(b *testing.B) {
 	y := newYard(b)
 	registry := serveRegistry(b)
 	base := y.pushedBase(registry)
-	for _, floors := range []int{1, 20} {
-		b.Run(fmt.Sprintf("layers=%d/jetcrate", floors), func(b *testing.B) {
+	for _, c := range []struct {
+		floors int
+		work   string
+		name   string
+	}{{1, noWork, "layers=1"}, {20, noWork, "layers=20"}, {3, realWork, "layers=3-with-work"}} {
+		fresh := func() string { return tower(b, c.floors, fmt.Sprint("first", time.Now().UnixNano()), c.work) }
+		target := fmt.Sprintf("t%d", c.floors)
+		b.Run(c.name+"/jetcrate", func(b *testing.B) {
 			for b.Loop() {
-				catalog := tower(b, floors, fmt.Sprint("first", time.Now().UnixNano()))
-				y.jetcrate(catalog, "build", fmt.Sprintf("t%d", floors), "--l4t", "36.4.0", "--engine", y.address, "--no-tests")
+				y.jetcrate(fresh(), "build", target, "--l4t", "36.4.0", "--engine", y.address, "--no-tests")
 			}
 		})
-		b.Run(fmt.Sprintf("layers=%d/buildctl", floors), func(b *testing.B) {
+		b.Run(c.name+"/buildctl", func(b *testing.B) {
 			for b.Loop() {
-				catalog := tower(b, floors, fmt.Sprint("first", time.Now().UnixNano()))
-				y.peer(y.dockerfile(catalog, fmt.Sprintf("t%d", floors), base), registry+"/peer:first")
+				y.peer(y.dockerfile(fresh(), target, base), registry+"/peer:first")
 			}
 		})
 	}

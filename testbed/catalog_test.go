@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/moby/buildkit/client/llb/sourceresolver"
 	"github.com/moby/buildkit/frontend/dockerfile/dockerfile2llb"
@@ -227,6 +228,18 @@ func TestEveryRecipeIsClean(t *testing.T) {
 	}
 }
 
+// inTest are the packages that other tests build: those of the main job.
+func inTest() []string {
+	return strings.Fields(`build-essential cffi cmake libffi-dev libxxhash markupsafe ninja pybind11 pycparser python
+		python-dev python-native robot-kit v4l-utils`)
+}
+
+// fromDebian are the other packages that need Debian's packages alone, the
+// smallest first.
+func fromDebian() []string {
+	return strings.Fields("git protobuf l4t-base go ffmpeg rust gstreamer llvm nodejs")
+}
+
 // TestDebianPackages builds and tests what the other tests do not, of the
 // packages that need Debian's packages alone.
 func TestDebianPackages(t *testing.T) {
@@ -236,14 +249,96 @@ func TestDebianPackages(t *testing.T) {
 	for k, v := range real(t) {
 		t.Setenv(k, v)
 	}
-	for _, name := range []string{"git", "l4t-base", "protobuf", "go", "nodejs", "rust", "llvm", "ffmpeg", "gstreamer"} {
+	for _, name := range fromDebian() {
 		t.Run(name, func(t *testing.T) {
 			var out, errs bytes.Buffer
+			begin := time.Now()
 			code := jetcrate.Main([]string{
 				"build", name, "--l4t", "36.4.0", "--catalog", "..", "--matrix", "matrix.yaml", "--matrix", "testbed/matrix.yaml",
 			}, strings.NewReader(""), &out, &errs)
 			require.Zero(t, code, "%s%s", &out, &errs)
+			t.Logf("%s: %s", name, time.Since(begin).Round(time.Second))
 		})
+	}
+}
+
+// TestDebianPackagesAreAll: no package that Debian's mirror alone can make is
+// left out of what is built, and docs/catalog.md says so.
+func TestDebianPackagesAreAll(t *testing.T) {
+	cat, list := spec.Load(os.DirFS(".."), spec.Options{Matrix: []string{"matrix.yaml", "testbed/matrix.yaml"}})
+	require.NoError(t, list.Err())
+	pl, err := solve.Find(cat.Matrix, solve.Choice{L4T: "36.4.0"})
+	require.NoError(t, err)
+	// Debian's packages come with apt, its sources from the mirror that apt has,
+	// without an address in the recipe; wheels of an index come with pip.
+	elsewhere := regexp.MustCompile(`[a-z]+://|pip3? (download|wheel|install) `)
+	var found []string
+	for _, name := range cat.Names() {
+		if cat.Packages[name] == nil {
+			continue // an alias
+		}
+		p, err := plan.New(cat, os.DirFS(".."), []plan.Request{{Targets: []spec.Target{{Name: name}}, Platform: pl}})
+		require.NoError(t, err)
+		alone := p.Cells[0].Impossible == nil
+		for _, n := range p.Nodes {
+			if !slices.Contains([]plan.Kind{plan.Artifact, plan.Stacked, plan.Linked}, n.Kind) {
+				continue
+			}
+			r, err := recipe.Render(p, n)
+			require.NoError(t, err)
+			for _, line := range strings.Split(r.Dockerfile, "\n") {
+				if elsewhere.MatchString(line) && !strings.Contains(line, "--no-index") {
+					alone = false
+				}
+			}
+		}
+		if alone {
+			found = append(found, name)
+		}
+	}
+	built := append(inTest(), fromDebian()...)
+	slices.Sort(built)
+	require.Equal(t, built, found)
+	page, err := os.ReadFile("../docs/catalog.md")
+	require.NoError(t, err)
+	words := strings.FieldsFunc(string(page), func(r rune) bool { return strings.ContainsRune(" \n,.;:", r) })
+	for _, name := range built {
+		require.Contains(t, words, name, "docs/catalog.md says which packages are built")
+	}
+}
+
+// TestEveryTargetIsOneDockerfile: what `jetcrate dockerfile` prints of each
+// package, on the newest platform of each major release, is clean as well.
+func TestEveryTargetIsOneDockerfile(t *testing.T) {
+	cat := catalog(t)
+	majors := map[string]bool{}
+	for i := range cat.Matrix.Platforms {
+		platform := &cat.Matrix.Platforms[i]
+		major, _, _ := strings.Cut(platform.L4T, ".")
+		if majors[major+platform.Flavour] {
+			continue
+		}
+		majors[major+platform.Flavour] = true
+		pl := solve.Platform{Platform: platform, Stack: platform.CUDA[0], Python: platform.Python[0]}
+		var requests []plan.Request
+		for _, name := range cat.Names() {
+			if cat.Packages[name] != nil {
+				requests = append(requests, plan.Request{Targets: []spec.Target{{Name: name}}, Platform: pl})
+			}
+		}
+		p, err := plan.New(cat, os.DirFS(".."), requests)
+		require.NoError(t, err)
+		for _, c := range p.Cells {
+			if c.Impossible != nil {
+				continue
+			}
+			r, err := recipe.Full(p, p.Node(c.Image), nil)
+			if err != nil {
+				require.ErrorContains(t, err, "has no single Dockerfile", c.ID)
+				continue
+			}
+			lint(t, c.ID, r.Dockerfile)
+		}
 	}
 }
 

@@ -1,15 +1,17 @@
 #!/bin/sh
 # Makes this Debian or Ubuntu machine able to build and run ARM64 images: runc for
 # buildkitd, QEMU for ARM64 programs, mmdebstrap for the base image; with the word
-# "tests", Docker for the tests of jet as well. Needs root, and does nothing where
-# everything is there.
+# "tests", Docker, a registry, skopeo, twine and Chromium for the tests as well.
+# Needs root, and does nothing where everything is there.
 set -eu
 
 say() { echo "setup: $*"; }
 
 missing=
 wanted="runc:runc mmdebstrap:mmdebstrap qemu-aarch64-static:qemu-user-static arch-test:arch-test"
-[ "${1:-}" != tests ] || wanted="$wanted dockerd:docker.io"
+[ "${1:-}" != tests ] || wanted="$wanted dockerd:docker.io docker-registry:docker-registry skopeo:skopeo twine:twine"
+# Ubuntu has no package of Chromium, and GitHub's machines have Chrome.
+[ "${1:-}" != tests ] || command -v google-chrome >/dev/null 2>&1 || wanted="$wanted chromium:chromium"
 for want in $wanted; do
     command -v "${want%%:*}" >/dev/null 2>&1 || missing="$missing ${want#*:}"
 done
@@ -27,6 +29,11 @@ if [ -n "$missing" ]; then
     # shellcheck disable=SC2086 # one word per package
     DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing
 fi
+
+# The tests start a registry of their own; the package's service is of no use to them.
+case " $missing " in
+*" docker-registry "*) ! [ -d /run/systemd/system ] || systemctl disable --now docker-registry ;;
+esac
 
 # Newer releases have Docker's client in a package of its own.
 if [ "${1:-}" = tests ] && ! command -v docker >/dev/null 2>&1; then

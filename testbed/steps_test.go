@@ -79,7 +79,7 @@ func (b *workbench) step(name string, env ...string) (string, error) {
 	cmd := exec.Command("sh", "-euc", script)
 	cmd.Dir = b.dir
 	cmd.Env = append(os.Environ(), "PATH="+b.python+"/bin:"+os.Getenv("PATH"), "PIP_NO_INDEX=1", "PIP_FIND_LINKS="+b.dir+"/index",
-		"PIP_DISABLE_PIP_VERSION_CHECK=1", "PYTHONHASHSEED=0", "OUT="+b.dir+"/out", "DISTRIBUTIONS=", "DEPS=true", "CONSTRAINTS=", "INDEX=")
+		"PIP_DISABLE_PIP_VERSION_CHECK=1", "PYTHONHASHSEED=0", "OUT="+b.dir+"/out", "DISTRIBUTIONS=", "DEPS=true", "CONSTRAINTS=", "INDEX=", "LOCKED=")
 	cmd.Env = append(cmd.Env, env...)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
@@ -105,16 +105,20 @@ func (b *workbench) collected() []string {
 
 func TestCollectWheels(t *testing.T) {
 	for _, c := range []struct {
-		name  string
-		env   []string
-		built bool // a step before left a wheel in /out
-		want  []string
-		fails string
+		name   string
+		env    []string
+		locked []string
+		built  bool // a step before left a wheel in /out
+		want   []string
+		fails  string
 	}{
 		{name: "what lies below is not brought again", env: []string{"DISTRIBUTIONS=user==1.0"}, want: []string{"leaf-1.0", "user-1.0"}},
 		{name: "a constraint of the step", env: []string{"DISTRIBUTIONS=leaf", "CONSTRAINTS=leaf<1"}, want: []string{"leaf-0.9"}},
 		{name: "the distribution alone", env: []string{"DISTRIBUTIONS=user==1.0", "DEPS=false"}, want: []string{"user-1.0"}},
 		{name: "what a wheel built here needs", built: true, want: []string{"built-3.0", "leaf-1.0"}},
+		{name: "locked", env: []string{"DISTRIBUTIONS=user"}, locked: []string{"user-1.0", "leaf-0.9", "ground-1.0"}, want: []string{"leaf-0.9", "user-1.0"}},
+		{name: "locked with another hash", env: []string{"DISTRIBUTIONS=leaf", "LOCKED=leaf==0.9 --hash=sha256:" + strings.Repeat("0", 64)}, fails: "HASHES"},
+		{name: "locked against what lies below", env: []string{"DISTRIBUTIONS=leaf"}, locked: []string{"ground-2.0"}, fails: "ground==1.0 lies below, and the lock says that the package brings ground==2.0"},
 		{name: "another version of what lies below", env: []string{"DISTRIBUTIONS=greedy"}, fails: "ground"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -129,6 +133,15 @@ func TestCollectWheels(t *testing.T) {
 				b.wheel("out", "built", "3.0", "ground", "leaf")
 			}
 			b.pip("install", "--no-index", "--find-links", b.dir+"/index", "ground==1.0")
+			var lines []string
+			for _, wheel := range c.locked {
+				data, err := os.ReadFile(filepath.Join(b.dir, "index", wheel+"-py3-none-any.whl"))
+				require.NoError(t, err)
+				lines = append(lines, fmt.Sprintf("%s --hash=sha256:%x", strings.Replace(wheel, "-", "==", 1), sha256.Sum256(data)))
+			}
+			if len(lines) > 0 {
+				c.env = append(c.env, "LOCKED="+strings.Join(lines, "\n"))
+			}
 			out, err := b.step("python/collect-wheels", c.env...)
 			if c.fails != "" {
 				require.Error(t, err, out)

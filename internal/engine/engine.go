@@ -83,6 +83,7 @@ type Run struct {
 	Env      []string // NAME=value, beside the image's own
 	Dir      string   // working directory; "" is the image's
 	Mounts   []Mount
+	Devices  []string  // CDI devices, such as nvidia.com/gpu=all
 	Stdout   io.Writer // may be nil
 	Stderr   io.Writer
 }

@@ -39,12 +39,18 @@ func (r *retrying) Run(ctx context.Context, c Run) (exit Exit, err error) {
 	return exit, err
 }
 
+// Transient reports whether an error is of the engine or its surroundings, so
+// that the same call may do better. What a step gave, and the end of a context,
+// are not.
+func Transient(err error) bool {
+	var step *StepError
+	return !errors.As(err, &step) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
+}
+
 func (r *retrying) try(ctx context.Context, call func() (again bool, err error)) error {
 	for attempt := 1; ; attempt++ {
 		again, err := call()
-		var step *StepError
-		if err == nil || !again || attempt >= r.policy.Attempts || ctx.Err() != nil || errors.As(err, &step) ||
-			errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		if err == nil || !again || attempt >= r.policy.Attempts || ctx.Err() != nil || !Transient(err) {
 			return err
 		}
 		var wait time.Duration

@@ -24,6 +24,11 @@ type Event struct {
 	Step   *engine.Event `json:"-"`                 // progress of a step of the node (Kind == StepProgress)
 	Total  int           `json:"total,omitempty"`   // nodes of the run (Kind == RunStarted)
 	Text   string        `json:"message,omitempty"` // Kind == Message
+	Why    string        `json:"why,omitempty"`     // why it is made (Kind == NodeStarted)
+	Engine string        `json:"engine,omitempty"`  // address of the engine that a node ended on
+	Jobs   int           `json:"jobs,omitempty"`    // nodes at work at once (Kind == RunStarted)
+	// Attempts is how often a node was begun; more than once where its surroundings failed.
+	Attempts int `json:"attempts,omitempty"`
 }
 
 // EventKind tells what an Event says.
@@ -47,7 +52,8 @@ const (
 	Assembled Status = "assembled" // put together without an engine
 	Passed    Status = "passed"    // test
 	Failed    Status = "failed"
-	Skipped   Status = "skipped"  // with a reason: no GPU
-	Blocked   Status = "blocked"  // something below it failed
-	Canceled  Status = "canceled" // interrupted
+	Skipped   Status = "skipped"   // with a reason: no GPU
+	Simulated Status = "simulated" // a GPU test that passed on a device without a driver
+	Blocked   Status = "blocked"   // something below it failed
+	Canceled  Status = "canceled"  // interrupted
 )

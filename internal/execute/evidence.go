@@ -20,7 +20,7 @@ type Evidence struct {
 	Version     string      `json:"version"`
 	Test        string      `json:"test"`
 	GPU         bool        `json:"gpu,omitempty"`
-	Status      Status      `json:"status"` // passed, failed, skipped
+	Status      Status      `json:"status"` // passed, failed, skipped, simulated
 	Reason      string      `json:"reason,omitempty"`
 	ExitCode    int         `json:"exitCode"`
 	Seconds     float64     `json:"seconds"`
@@ -31,9 +31,10 @@ type Evidence struct {
 
 // Environment is where a test ran.
 type Environment struct {
-	Engine  string `json:"engine,omitempty"`  // kind and version
-	Arch    string `json:"arch"`              // of the container
-	Machine string `json:"machine,omitempty"` // "emulated" (QEMU) or "native"
+	Engine  string       `json:"engine,omitempty"`  // kind and version
+	Arch    string       `json:"arch"`              // of the container
+	Machine string       `json:"machine,omitempty"` // "emulated" (QEMU), "native", or "device": with its GPU
+	Device  *DeviceFacts `json:"device,omitempty"`  // where Machine is "device"
 }
 
 // String says it for people: "arm64, emulated".

@@ -14,7 +14,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"sync"
 	"time"
 
@@ -42,6 +41,13 @@ type Options struct {
 	Events      func(Event)       // may be nil; called from several goroutines
 	SkipTests   bool              // makes images without their tests, which then are in no table
 	OnlyTest    string            // runs only the tests of this name, where not ""
+	Device      Device            // runs the tests that need a GPU; nil skips them
+	OnlyGPU     bool              // runs only those
+	FailFast    bool              // the first failure cancels the rest; else what does not stand on it goes on
+	Retry       engine.Policy     // of nodes that faults of the surroundings hit, never of what a step or a test gave
+	// Only are the keys of the nodes that may be made; nil is all. What stands on
+	// others needs them in the store.
+	Only map[string]bool
 }
 
 // Result is what came of a run.
@@ -71,9 +77,17 @@ type NodeResult struct {
 
 // Failures tells of a run in which something the user wrote did not work: a step,
 // a test, an assembly. Its exit code is 3.
-type Failures struct{ Names []string }
+type Failures struct {
+	Names []string
+	// Blocked says that nothing failed here: a part of a plan needs what others
+	// have not made.
+	Blocked bool
+}
 
 func (e *Failures) Error() string {
+	if e.Blocked {
+		return "the store lacks what this part needs: not made are " + join(e.Names, 5)
+	}
 	if len(e.Names) == 1 {
 		return e.Names[0] + " failed"
 	}
@@ -102,8 +116,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		o.Concurrency = 2
 	}
 	r := &run{
-		Options: o, states: map[string]*state{}, mask: newMask(o.Secrets),
-		slots: make(chan struct{}, o.Concurrency),
+		Options: o, states: map[string]*state{}, mask: newMask(o.Secrets), lines: o.Plan.Lines(),
 	}
 	defer r.closeEngine()
 	if err := r.checkSecrets(); err != nil {
@@ -120,9 +133,12 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err := noted.Surveyed(r.tests.tags()); err != nil {
 		return &Result{}, err
 	}
+	r.noted = noted
 	r.greet(ctx)
 	r.schedule(ctx)
 	res, err := r.result(ctx)
+	r.sumUp(ctx, res, err)
+	r.tell(Event{Time: time.Now(), Kind: RunEnded})
 	if endErr := noted.End(time.Now(), err == nil, r.tests.tags()); err == nil {
 		err = endErr
 	}
@@ -135,10 +151,14 @@ type run struct {
 	known  map[string]store.Record // by tag
 	states map[string]*state       // of every node that is looked at
 	order  []*state                // as in the plan
-	slots  chan struct{}
 	mask   *mask
 	tests  evidenceTags
+	lines  map[string]string // of the nodes' platforms
+	noted  *store.Run
 	configs
+
+	journalOnce sync.Once
+	deviceTurn  sync.Mutex
 
 	engineOnce sync.Once
 	eng        engine.Engine
@@ -148,10 +168,15 @@ type run struct {
 // state is what is known of a node during the run.
 type state struct {
 	node   *plan.Node
-	todo   bool          // it has to be made or run
-	done   chan struct{} // closed when it ended
+	todo   bool   // it has to be made or run
+	why    string // it has to
 	result NodeResult
 	record store.Record
+
+	waited   bool // for another process
+	started  time.Time
+	attempts int
+	engine   string // address of the one that worked on it last
 }
 
 func (s *state) ok() bool {
@@ -163,8 +188,13 @@ func (s *state) ok() bool {
 }
 
 func (r *run) emit(e Event) {
+	e.Time = time.Now()
+	r.note(e)
+	r.tell(e)
+}
+
+func (r *run) tell(e Event) {
 	if r.Events != nil {
-		e.Time = time.Now()
 		r.Events(e)
 	}
 }
@@ -203,89 +233,6 @@ func (r *run) closeEngine() {
 	}
 }
 
-// schedule runs every node that has to be made.
-func (r *run) schedule(ctx context.Context) {
-	todo := 0
-	for _, s := range r.order {
-		if s.todo {
-			todo++
-		}
-	}
-	r.emit(Event{Kind: RunStarted, Total: len(r.order)})
-	for _, s := range r.order {
-		if !s.todo {
-			close(s.done)
-			r.ended(s)
-		}
-	}
-	var wg sync.WaitGroup
-	for _, s := range r.order {
-		if !s.todo {
-			continue
-		}
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			defer close(s.done)
-			r.node(ctx, s)
-		}()
-	}
-	wg.Wait()
-	r.emit(Event{Kind: RunEnded})
-}
-
-// node waits for what the node stands on, then makes it.
-func (r *run) node(ctx context.Context, s *state) {
-	for _, k := range append(append([]string(nil), s.node.Needs...), s.node.Gates...) {
-		below := r.states[k]
-		if below == nil {
-			continue // the store has what was made of it
-		}
-		<-below.done
-		if !below.ok() && s.result.Status == "" {
-			s.result.Status, s.result.Reason = Blocked, below.node.Title()+" "+string(below.result.Status)
-		}
-	}
-	if s.result.Status == "" && ctx.Err() == nil {
-		r.takeTurn(ctx, s)
-	}
-	if s.result.Status == "" || ctx.Err() != nil && s.result.Status == Failed {
-		s.result.Status, s.result.Reason, s.result.Err = Canceled, "", nil
-	}
-	r.ended(s)
-}
-
-// make makes a node, with its timeout and its log.
-func (r *run) make(ctx context.Context, s *state) {
-	n := s.node
-	started := time.Now()
-	r.emit(Event{Kind: NodeStarted, Node: n.Key, Name: n.Title(), What: string(n.Kind)})
-	log := r.openLog(s)
-	limit := limitOf(n)
-	limited, cancel := ctx, context.CancelFunc(func() {})
-	if n.Kind != plan.Test { // a test that runs too long still leaves evidence
-		limited, cancel = context.WithTimeout(ctx, limit)
-	}
-	defer cancel()
-	err := func() (err error) {
-		dir, err := os.MkdirTemp(r.Scratch, "node-")
-		if err != nil {
-			return fmt.Errorf("making a folder to work in: %w", err)
-		}
-		defer os.RemoveAll(dir)
-		return r.produce(limited, s, dir, log)
-	}()
-	if err != nil && limited.Err() != nil && ctx.Err() == nil {
-		err = &engine.StepError{Step: n.Title(), Fault: "ran longer than its timeout of " + limit.String()}
-	}
-	err = r.mask.err(err)
-	log.close(err)
-	s.result.Took = time.Since(started)
-	if err != nil {
-		s.result.Status, s.result.Err, s.result.Reason = Failed, err, err.Error()
-	}
-}
-
 // limitOf is how long a node may take: as GitHub Actions, where nothing is said.
 func limitOf(n *plan.Node) time.Duration {
 	minutes := n.TimeoutMinutes
@@ -300,16 +247,20 @@ func (r *run) ended(s *state) {
 	r.emit(Event{
 		Kind: NodeEnded, Node: s.node.Key, Name: s.node.Title(), What: string(s.node.Kind), Status: s.result.Status,
 		Reason: s.result.Reason, Took: s.result.Took, Size: s.result.Size, Digest: s.result.Digest, Log: s.result.Log,
+		Engine: s.engine, Attempts: s.attempts,
 	})
 }
 
 // result sums up.
 func (r *run) result(ctx context.Context) (*Result, error) {
 	res := &Result{}
-	var failed []string
+	var failed, blocked []string
 	var broken error
 	for _, s := range r.order {
 		res.Nodes = append(res.Nodes, s.result)
+		if s.result.Status == Blocked {
+			blocked = append(blocked, s.node.Title())
+		}
 		if s.result.Status != Failed {
 			continue
 		}
@@ -323,6 +274,9 @@ func (r *run) result(ctx context.Context) (*Result, error) {
 		}
 	}
 	for _, c := range r.Cells {
+		if img := r.Plan.Node(c.Image); img != nil && !r.ours(img) {
+			continue
+		}
 		cr := CellResult{Cell: c}
 		img := r.states[c.Image]
 		cr.Good = img != nil && img.ok()
@@ -343,6 +297,8 @@ func (r *run) result(ctx context.Context) (*Result, error) {
 		return res, broken
 	case len(failed) > 0:
 		return res, &Failures{Names: failed}
+	case len(blocked) > 0: // by what is no part of this run
+		return res, &Failures{Names: blocked, Blocked: true}
 	}
 	return res, nil
 }

@@ -122,19 +122,21 @@ func (r *run) build(ctx context.Context, s *state, dir, below string, out engine
 	if out.Layout != "" {
 		out.Have = []string{layout}
 	}
-	eng, err := r.engine(ctx)
-	if err != nil {
-		return engine.Result{}, err
-	}
 	secrets := map[string][]byte{"jobs": []byte(strconv.Itoa(r.jobs(n)))}
 	for _, name := range rec.Secrets {
 		secrets[name] = r.Secrets[name]
 	}
-	return eng.Build(ctx, engine.Build{
+	eng, end, err := r.lease(ctx, s)
+	if err != nil {
+		return engine.Result{}, err
+	}
+	res, err := eng.Build(ctx, engine.Build{
 		Name: n.Title(), Dockerfile: []byte(rec.Dockerfile), Context: context_, Target: rec.Target,
 		Platform: "linux/" + n.Arch, Args: rec.Args, Secrets: secrets, Output: out, Events: log.event,
 		Images: map[string]engine.Image{recipe.Below: {Layout: layout, Digest: on.Digest}},
 	})
+	end(err)
+	return res, err
 }
 
 // content writes one part of a build context.
@@ -233,7 +235,7 @@ func (r *run) files(ctx context.Context, s *state, dir string, log *nodeLog) err
 	if count == 0 {
 		return &Refused{errors.New("the build left nothing in /out")}
 	}
-	rec, err := r.Store.PutFiles(ctx, kindOf(s.node), s.node.Key, out, nil)
+	rec, err := r.Store.PutFiles(ctx, kindOf(s.node), s.node.Key, out, r.inputs(s.node))
 	return s.built(rec, size, err)
 }
 
@@ -289,7 +291,11 @@ func (r *run) linked(ctx context.Context, s *state, dir string, log *nodeLog) er
 	if err != nil {
 		return err
 	}
-	rec, err := r.Store.PutLayer(ctx, s.node.Key, layer, files, nil)
+	ground := r.Plan.Node(s.node.Ground)
+	if err := r.installs(ctx, s.node, ground.Chain, ground.Linked, []v1.Layer{layer}); err != nil {
+		return err
+	}
+	rec, err := r.Store.PutLayer(ctx, s.node.Key, layer, files, r.inputs(s.node))
 	return s.built(rec, size, err)
 }
 
@@ -322,7 +328,14 @@ func (r *run) stacked(ctx context.Context, s *state, dir string, log *nodeLog) e
 	if !startsWith(got, below) {
 		return errors.New("the engine's image does not stand on the layers that it was given")
 	}
-	rec, err := r.Store.PutImage(ctx, store.Layer, s.node.Key, img, nil)
+	layers, err := img.Layers()
+	if err != nil {
+		return err
+	}
+	if err := r.installs(ctx, s.node, r.chainBelow(s.node), nil, layers[len(below.Layers):]); err != nil {
+		return err
+	}
+	rec, err := r.Store.PutImage(ctx, store.Layer, s.node.Key, img, r.inputs(s.node))
 	return s.built(rec, sizeOf(got.Layers[len(below.Layers):]), err)
 }
 

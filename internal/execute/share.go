@@ -24,11 +24,16 @@ func (r *run) begin(ctx context.Context) (*store.Run, error) {
 			tags = append(tags, name(n))
 		}
 	}
+	return r.Store.BeginRun(ctx, r.what(), time.Now(), tags)
+}
+
+// what is the run for people.
+func (r *run) what() string {
 	var cells []string
 	for _, c := range r.Cells {
 		cells = append(cells, c.Tag)
 	}
-	return r.Store.BeginRun(ctx, join(cells, 5), time.Now(), tags)
+	return join(cells, 5)
 }
 
 // evidenceTags are the tags of the test results that a run has made or reused.
@@ -49,39 +54,27 @@ func (t *evidenceTags) tags() []string {
 	return slices.Clone(t.keys)
 }
 
-// takeTurn makes a node when there is room for it and no other process makes it.
-// One that waits for another process takes no room, and who makes a node waits
-// for nothing, so that two runs never wait for each other.
-func (r *run) takeTurn(ctx context.Context, s *state) {
-	for said := false; ; said = true {
-		select {
-		case r.slots <- struct{}{}:
-		case <-ctx.Done():
-			return
-		}
-		release, ok, err := r.Store.Claim(kindOf(s.node), s.node.Key)
-		if err != nil {
-			s.result.Status, s.result.Err, s.result.Reason = Failed, err, err.Error()
-		}
-		if ok {
-			if !r.madeMeanwhile(ctx, s) {
-				r.make(ctx, s)
-			}
-			release()
-		}
-		<-r.slots
-		if ok || err != nil {
-			return
-		}
-		if !said {
+// takeTurn makes a node, unless another process makes it: then it is busy, takes
+// no room, and has another turn soon. Who makes a node waits for nothing, so that
+// two runs never wait for each other.
+func (r *run) takeTurn(ctx context.Context, s *state) turnKind {
+	release, ok, err := r.Store.Claim(kindOf(s.node), s.node.Key)
+	if err != nil {
+		s.result.Status, s.result.Err, s.result.Reason = Failed, err, err.Error()
+		return over
+	}
+	if !ok {
+		if !s.waited {
+			s.waited = true
 			r.emit(Event{Kind: Message, Text: "waiting for " + s.node.Title() + ", which another jetcrate makes just now"})
 		}
-		select {
-		case <-time.After(claimPause):
-		case <-ctx.Done():
-			return
-		}
+		return busy
 	}
+	defer release()
+	if !r.madeMeanwhile(ctx, s) {
+		r.make(ctx, s)
+	}
+	return over
 }
 
 // madeMeanwhile looks once more for what the survey did not find. A test looks for

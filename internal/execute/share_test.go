@@ -84,7 +84,7 @@ func TestRunsAreNotedForGC(t *testing.T) {
 		noted[tag] = true
 	}
 	for _, r := range list.Records {
-		require.True(t, noted[r.Tag] || r.Kind == store.Files, "%s is not noted", r.Tag)
+		require.True(t, noted[r.Tag] || r.Kind == store.Files || r.Kind == store.Packages, "%s is not noted", r.Tag)
 	}
 }
 

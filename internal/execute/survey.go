@@ -31,7 +31,8 @@ func (r *run) survey(ctx context.Context) error {
 			continue
 		}
 		for _, k := range append(append([]string(nil), c.Gates...), c.Tests...) {
-			if n := r.Plan.Node(k); r.OnlyTest != "" && n.Test.Name != r.OnlyTest {
+			n := r.Plan.Node(k)
+			if r.OnlyTest != "" && n.Test.Name != r.OnlyTest || r.OnlyGPU && !n.Test.GPU {
 				continue
 			}
 			if err := r.want(ctx, k); err != nil {
@@ -40,15 +41,36 @@ func (r *run) survey(ctx context.Context) error {
 		}
 	}
 	var tests []*state
+	gates := r.gatesOfOnly()
 	for _, n := range r.Plan.Nodes {
-		if s := r.states[n.Key]; s != nil {
+		s := r.states[n.Key]
+		if s == nil {
+			continue
+		}
+		if r.ours(n) {
 			r.order = append(r.order, s)
-			if n.Kind == plan.Test {
-				tests = append(tests, s)
-			}
+		}
+		if n.Kind == plan.Test && (r.ours(n) || gates[n.Key]) {
+			tests = append(tests, s)
 		}
 	}
 	return r.surveyTests(ctx, tests)
+}
+
+// ours reports whether a node is this run's to make.
+func (r *run) ours(n *plan.Node) bool { return r.Only == nil || r.Only[n.Key] }
+
+// gatesOfOnly are the tests whose results a run of a part needs.
+func (r *run) gatesOfOnly() map[string]bool {
+	out := map[string]bool{}
+	for k := range r.Only {
+		if s := r.states[k]; s != nil {
+			for _, g := range s.node.Gates {
+				out[g] = true
+			}
+		}
+	}
+	return out
 }
 
 // want looks a node up, and what it needs when the store does not have it.
@@ -57,11 +79,13 @@ func (r *run) want(ctx context.Context, k string) error {
 		return nil
 	}
 	n := r.Plan.Node(k)
-	s := &state{node: n, done: make(chan struct{})}
+	s := &state{node: n}
 	r.states[k] = s
 	if n.Kind == plan.Test {
+		s.why = "no result is recorded for it on this image"
 		return r.want(ctx, n.Ground)
 	}
+	s.why = "the store has nothing under its key"
 	if rec, ok := r.known[name(n)]; ok {
 		if rec.Digest == "" { // a registry's listing does not tell it
 			var err error
@@ -78,8 +102,9 @@ func (r *run) want(ctx context.Context, k string) error {
 			s.result.Status, s.result.Digest = Reused, rec.Digest
 			return nil
 		}
+		s.why = "it was laid on another image than the one that is below it now"
 	}
-	s.todo = true
+	s.todo = r.here(s)
 	needs := n.Needs
 	if !r.SkipTests {
 		needs = append(append([]string(nil), needs...), n.Gates...)
@@ -90,6 +115,16 @@ func (r *run) want(ctx context.Context, k string) error {
 		}
 	}
 	return nil
+}
+
+// here reports whether a node that has to be made is this run's to make. What
+// stands on one that is not is blocked.
+func (r *run) here(s *state) bool {
+	if r.ours(s.node) {
+		return true
+	}
+	s.result.Status, s.result.Reason = Blocked, "it is no part of this run, and "+s.why
+	return false
 }
 
 // fits reports whether a record may be used. A stacked layer was laid on one
@@ -126,13 +161,13 @@ func (r *run) surveyTests(ctx context.Context, tests []*state) error {
 	all.SetLimit(8)
 	for _, s := range tests {
 		img := r.states[s.node.Ground]
-		if img.todo {
-			s.todo = true
+		if img.todo || img.result.Status == Blocked {
+			s.todo = r.here(s)
 			continue
 		}
 		all.Go(func() error {
 			found, err := r.evidence(ctx, s, img.record)
-			s.todo = !found
+			s.todo = !found && r.here(s)
 			return err
 		})
 	}
@@ -155,14 +190,16 @@ func (r *run) evidence(ctx context.Context, s *state, rec store.Record) (bool, e
 		return false, nil
 	}
 	e, err := ReadEvidence(ctx, r.Store, key)
-	if err != nil || e.Status != Passed && e.Status != Skipped {
+	if err != nil {
 		return false, err
 	}
-	r.tests.add(key)
-	s.result.Status, s.result.Digest = Reused, rec.Digest
-	if e.Status == Skipped {
-		s.result.Status, s.result.Reason = Skipped, e.Reason
+	counts, status, reason := r.counts(e)
+	if !counts {
+		s.why = "its last result is " + string(e.Status)
+		return false, nil
 	}
+	r.tests.add(key)
+	s.result.Status, s.result.Reason, s.result.Digest = status, reason, rec.Digest
 	return true, nil
 }
 

@@ -46,7 +46,7 @@ func (r *run) test(ctx context.Context, s *state, dir string, log *nodeLog) erro
 		found.Image = rec.Digest
 		return r.record(ctx, *found, rec)
 	}
-	if t.GPU {
+	if t.GPU && r.Device == nil {
 		e.Status, e.Reason = Skipped, "no GPU"
 		s.result.Status, s.result.Reason = Skipped, e.Reason
 		return r.record(ctx, e, rec)
@@ -55,6 +55,9 @@ func (r *run) test(ctx context.Context, s *state, dir string, log *nodeLog) erro
 		return err
 	}
 	s.result.Status, s.result.Digest = e.Status, rec.Digest
+	if e.Status == Simulated {
+		s.result.Reason = e.Reason
+	}
 	if err := r.record(ctx, e, rec); err != nil {
 		return err
 	}
@@ -72,13 +75,14 @@ func (r *run) sameContent(ctx context.Context, s *state, key string) (*Evidence,
 		return nil, err
 	}
 	e, err := ReadEvidence(ctx, r.Store, key)
-	if err != nil || e.Status != Passed && e.Status != Skipped {
+	if err != nil {
 		return nil, err
 	}
-	s.result.Status = Reused
-	if e.Status == Skipped {
-		s.result.Status, s.result.Reason = Skipped, e.Reason
+	counts, status, reason := r.counts(e)
+	if !counts {
+		return nil, nil
 	}
+	s.result.Status, s.result.Reason = status, reason
 	return &e, nil
 }
 
@@ -102,9 +106,32 @@ func (r *run) runTest(ctx context.Context, s *state, dir, digest string, e *Evid
 	stdout, stderr := &masked{mask: r.mask, to: &out}, &masked{mask: r.mask, to: &out}
 	call.Stdout = io.MultiWriter(stdout, log.writer(s.node.Title(), 1))
 	call.Stderr = io.MultiWriter(stderr, log.writer(s.node.Title(), 2))
-	eng, err := r.engine(ctx)
+	exit, err := r.exit(ctx, s, digest, call, e)
 	if err != nil {
 		return err
+	}
+	stdout.end()
+	stderr.end()
+	e.ExitCode, e.Output, e.Status = exit.Code, diag.Clean(out.String()), Passed
+	switch {
+	case exit.TimedOut:
+		e.Status, e.Reason = Failed, "ran longer than its timeout of "+limitOf(s.node).String()
+	case exit.Code != 0:
+		e.Status, e.Reason = Failed, fmt.Sprintf("exit code %d", exit.Code)
+	case e.Environment.Device != nil && e.Environment.Device.Simulated:
+		e.Status, e.Reason = Simulated, "nothing shows that the device has a driver"
+	}
+	return nil
+}
+
+// exit runs a test's command on the device, if it needs a GPU, or on an engine.
+func (r *run) exit(ctx context.Context, s *state, digest string, call engine.Run, e *Evidence) (engine.Exit, error) {
+	if s.node.Test.GPU {
+		return r.runOnDevice(ctx, s, digest, call, e)
+	}
+	eng, end, err := r.lease(ctx, s)
+	if err != nil {
+		return engine.Exit{}, err
 	}
 	info := eng.Info()
 	e.Environment.Engine, e.Environment.Machine = info.Kind+" "+info.Version, "native"
@@ -115,20 +142,12 @@ func (r *run) runTest(ctx context.Context, s *state, dir, digest string, e *Evid
 	limited, cancel := context.WithTimeout(ctx, limitOf(s.node))
 	defer cancel()
 	exit, err := eng.Run(limited, call)
-	if err != nil && (limited.Err() == nil || ctx.Err() != nil) {
-		return err
-	}
-	stdout.end()
-	stderr.end()
+	end(err)
 	e.Seconds = time.Since(started).Round(time.Millisecond).Seconds()
-	e.ExitCode, e.Output, e.Status = exit.Code, diag.Clean(out.String()), Passed
-	switch {
-	case err != nil || exit.TimedOut:
-		e.Status, e.Reason = Failed, "ran longer than its timeout of "+limitOf(s.node).String()
-	case exit.Code != 0:
-		e.Status, e.Reason = Failed, fmt.Sprintf("exit code %d", exit.Code)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return engine.Exit{TimedOut: true}, nil
 	}
-	return nil
+	return exit, err
 }
 
 // tail keeps the last bytes that are written to it.

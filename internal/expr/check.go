@@ -62,8 +62,11 @@ const maxProblems = 100
 
 // Check returns what is wrong with a template that is evaluated with the
 // contexts of s, in the order of the text; of very many problems the first.
-func (t *Template) Check(s Scope) []Problem {
-	c := checker{scope: s}
+func (t *Template) Check(s Scope) []Problem { return t.CheckWith(s, nil) }
+
+// CheckWith is like Check, with more functions.
+func (t *Template) CheckWith(s Scope, more []Function) []Problem {
+	c := checker{scope: s, functions: allFunctions(more)}
 	for _, p := range t.parts {
 		if p.root == nil {
 			continue
@@ -82,9 +85,10 @@ func (t *Template) Check(s Scope) []Problem {
 }
 
 type checker struct {
-	scope    Scope
-	base     int
-	problems []Problem
+	scope     Scope
+	functions []function
+	base      int
+	problems  []Problem
 }
 
 // typed is a type and whether it came out of a filter.
@@ -267,15 +271,15 @@ func (c *checker) callType(n *call) typed {
 	for _, a := range n.args {
 		args = append(args, c.typeOf(a))
 	}
-	f, ok := findFunction(n.function)
+	f, ok := findFunction(c.functions, n.function)
 	if !ok {
 		var names []string
-		for _, f := range functions() {
+		for _, f := range c.functions {
 			names = append(names, f.name)
 		}
 		slices.Sort(names)
 		if workflowFunction(n.function) {
-			c.report(n, "%s is answered by a running workflow, not while planning", n.function).Allowed = names
+			c.report(n, "%s is answered by a running workflow, not here", n.function).Allowed = names
 			return typed{}
 		}
 		c.unknown(n, n.function, names, "there is no function %q", n.function)

@@ -61,7 +61,7 @@ func TestCheckProblems(t *testing.T) {
 		{"-D${{ platform.gpu.sm }}", []expr.Problem{{Offset: 6, Message: "platform.gpu.sm is a list and cannot be used in text", Hint: "use join(...) or toJSON(...)"}}},
 		{"-D${{ platform }}", []expr.Problem{{Offset: 6, Message: "platform is a map and cannot be used in text", Hint: "use toJSON(...), or one of its properties"}}},
 		{"${{ joinn(platform.gpu.sm) }}", []expr.Problem{{Offset: 4, Message: `there is no function "joinn"`, Hint: `did you mean "join"?`, Allowed: []string{"contains", "endsWith", "format", "fromJSON", "join", "startsWith", "toJSON"}}}},
-		{"${{ hashFiles('x') }}", []expr.Problem{{Offset: 4, Message: "hashFiles is answered by a running workflow, not while planning", Allowed: []string{"contains", "endsWith", "format", "fromJSON", "join", "startsWith", "toJSON"}}}},
+		{"${{ hashFiles('x') }}", []expr.Problem{{Offset: 4, Message: "hashFiles is answered by a running workflow, not here", Allowed: []string{"contains", "endsWith", "format", "fromJSON", "join", "startsWith", "toJSON"}}}},
 		{"${{ contains(version) }}", []expr.Problem{{Offset: 4, Message: "contains takes 2 arguments, not 1"}}},
 		{"${{ toJSON() }}", []expr.Problem{{Offset: 4, Message: "toJSON takes 1 argument, not 0"}}},
 		{"${{ format() }}", []expr.Problem{{Offset: 4, Message: "format takes 1 or more arguments, not 0"}}},

@@ -11,8 +11,9 @@ import (
 
 // evaluator computes one expression.
 type evaluator struct {
-	values map[string]any
-	read   map[string]any // normalised contexts by lower-case name, so that a list stays the same list
+	values    map[string]any
+	functions []function
+	read      map[string]any // normalised contexts by lower-case name, so that a list stays the same list
 }
 
 func (e *evaluator) eval(n node) (any, error) {

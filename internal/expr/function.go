@@ -24,9 +24,27 @@ type function struct {
 
 const maxArgs = 255 // GitHub's limit for format
 
+// Function is one that only a running workflow can answer, such as hashFiles.
+// Its arguments are texts, numbers, booleans and null.
+type Function struct {
+	Name     string
+	Min, Max int // arguments
+	Result   Kind
+	Run      func(args []any) (any, error) // may be nil where nothing is evaluated
+}
+
+// allFunctions are those of every expression, and more.
+func allFunctions(more []Function) []function {
+	all := functions()
+	for _, f := range more {
+		all = append(all, function{f.Name, f.Min, f.Max, f.Result, func(int) bool { return false }, f.Run})
+	}
+	return all
+}
+
 // findFunction finds a function whatever the case of its name.
-func findFunction(name string) (function, bool) {
-	for _, f := range functions() {
+func findFunction(all []function, name string) (function, bool) {
+	for _, f := range all {
 		if strings.EqualFold(f.name, name) {
 			return f, true
 		}
@@ -55,7 +73,7 @@ func workflowFunction(name string) bool {
 }
 
 func (e *evaluator) call(n *call) (any, error) {
-	f, ok := findFunction(n.function)
+	f, ok := findFunction(e.functions, n.function)
 	if !ok {
 		return nil, fmt.Errorf("there is no function %s", n.function)
 	}

@@ -7,7 +7,7 @@
 // (https://docs.github.com/en/actions/reference/workflows-and-actions/expressions),
 // with three differences: a list or map inside text is an error instead of the
 // word "Array" or "Object"; maps are walked in the order of their keys; and
-// functions that only a running workflow can answer do not exist.
+// functions that only a running workflow can answer exist where it gives them.
 // No input makes this package panic, and its results are bounded in size.
 // docs/expressions.md is the user's description; a test runs its examples.
 package expr
@@ -194,20 +194,26 @@ func staticPath(n node) (string, bool) {
 // itself: nil, bool, float64, string, []any or map[string]any. Any other gives
 // a string. Values may hold these types, and also int, []string and
 // map[string]string. A name that values do not have is null.
-func (t *Template) Eval(values map[string]any) (any, error) {
+func (t *Template) Eval(values map[string]any) (any, error) { return t.EvalWith(values, nil) }
+
+// EvalWith is like Eval, with more functions.
+func (t *Template) EvalWith(values map[string]any, more []Function) (any, error) {
 	if len(t.parts) == 1 && t.parts[0].root != nil {
-		v, err := t.parts[0].eval(values)
+		v, err := t.parts[0].eval(values, more)
 		if err != nil {
 			return nil, err
 		}
 		return plain(v), nil
 	}
-	return t.String(values)
+	return t.StringWith(values, more)
 }
 
 // String computes the template as text. A list or a map in it is an error.
-func (t *Template) String(values map[string]any) (string, error) {
-	parts, err := t.EvalParts(values)
+func (t *Template) String(values map[string]any) (string, error) { return t.StringWith(values, nil) }
+
+// StringWith is like String, with more functions.
+func (t *Template) StringWith(values map[string]any, more []Function) (string, error) {
+	parts, err := t.evalParts(values, more)
 	if err != nil {
 		return "", err
 	}
@@ -221,6 +227,10 @@ func (t *Template) String(values map[string]any) (string, error) {
 // EvalParts computes the template as text, piece by piece, so that a renderer
 // can quote values and leave the literal text as it is.
 func (t *Template) EvalParts(values map[string]any) ([]PartValue, error) {
+	return t.evalParts(values, nil)
+}
+
+func (t *Template) evalParts(values map[string]any, more []Function) ([]PartValue, error) {
 	var out []PartValue
 	size := 0
 	for _, p := range t.parts {
@@ -228,7 +238,7 @@ func (t *Template) EvalParts(values map[string]any) ([]PartValue, error) {
 			out = append(out, PartValue{Text: p.text})
 			continue
 		}
-		v, err := p.eval(values)
+		v, err := p.eval(values, more)
 		if err != nil {
 			return nil, err
 		}
@@ -244,8 +254,8 @@ func (t *Template) EvalParts(values map[string]any) ([]PartValue, error) {
 	return out, nil
 }
 
-func (p part) eval(values map[string]any) (any, error) {
-	e := evaluator{values: values, read: map[string]any{}}
+func (p part) eval(values map[string]any, more []Function) (any, error) {
+	e := evaluator{values: values, functions: allFunctions(more), read: map[string]any{}}
 	v, err := e.eval(p.root)
 	if err != nil {
 		return nil, p.wrap(err)
@@ -269,4 +279,44 @@ func Holds(src string, values map[string]any) (bool, error) {
 	}
 	v, err := t.Eval(values)
 	return Truthy(v), err
+}
+
+// Equal is == of expressions: strings without regard to case, other types as
+// numbers when they differ.
+func Equal(a, b any) bool {
+	a, errA := normalise(a, 0)
+	b, errB := normalise(b, 0)
+	return errA == nil && errB == nil && equal(a, b)
+}
+
+// Text is a value as it stands in text, as GitHub writes it; a list or a map is
+// an error.
+func Text(v any) (string, error) {
+	v, err := normalise(v, 0)
+	if err != nil {
+		return "", err
+	}
+	return toText(v)
+}
+
+// Calls returns the names of the functions that the template calls, in lower
+// case and sorted.
+func (t *Template) Calls() []string {
+	var names []string
+	var walk func(n node)
+	walk = func(n node) {
+		if c, ok := n.(*call); ok {
+			names = append(names, strings.ToLower(c.function))
+		}
+		for _, child := range n.children() {
+			walk(child)
+		}
+	}
+	for _, p := range t.parts {
+		if p.root != nil {
+			walk(p.root)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }

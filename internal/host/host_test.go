@@ -54,8 +54,9 @@ func devices(t *testing.T) []string {
 
 func root(t *testing.T, device string) fs.FS {
 	t.Helper()
-	fsys, err := host.Root(filepath.Join("testdata", "devices", device))
+	fsys, end, err := host.Root(filepath.Join("testdata", "devices", device))
 	require.NoError(t, err)
+	t.Cleanup(func() { _ = end() })
 	return fsys
 }
 
@@ -96,10 +97,11 @@ func TestRootKeepsLinksInside(t *testing.T) {
 	outside := filepath.Join(t.TempDir(), "release")
 	require.NoError(t, os.WriteFile(outside, []byte("# R36 (release), REVISION: 4.3\n"), 0o644))
 	require.NoError(t, os.Symlink(outside, filepath.Join(dir, "etc", "nv_tegra_release")))
-	fsys, err := host.Root(dir)
+	fsys, end, err := host.Root(dir)
 	require.NoError(t, err)
+	t.Cleanup(func() { _ = end() })
 	require.False(t, host.Detect(fsys).L4T.Known())
-	_, err = host.Root(outside)
+	_, _, err = host.Root(outside)
 	require.Error(t, err)
 }
 
@@ -108,8 +110,9 @@ func TestPipe(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, "etc"), 0o755))
 	require.NoError(t, syscall.Mkfifo(filepath.Join(dir, "etc", "nv_tegra_release"), 0o644))
-	fsys, err := host.Root(dir)
+	fsys, end, err := host.Root(dir)
 	require.NoError(t, err)
+	t.Cleanup(func() { _ = end() })
 	require.Contains(t, host.Detect(fsys).L4T.Reason, "/etc/nv_tegra_release: is not a file")
 }
 

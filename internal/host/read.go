@@ -18,16 +18,16 @@ const (
 
 // Root opens a folder as a host's root. Links that lead out of it are not
 // followed, unless it is the root of this machine: another device's links would
-// show this machine's files.
-func Root(dir string) (fs.FS, error) {
+// show this machine's files. close ends its use.
+func Root(dir string) (fsys fs.FS, close func() error, err error) {
 	if dir == "/" {
-		return os.DirFS(dir), nil
+		return os.DirFS(dir), func() error { return nil }, nil
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, fmt.Errorf("opening the host's root: %w", err)
+		return nil, nil, fmt.Errorf("opening the host's root: %w", err)
 	}
-	return root.FS(), nil
+	return root.FS(), root.Close, nil
 }
 
 // line reads the first line of a file; the device tree ends its own with NUL.

@@ -32,6 +32,15 @@ func parseDistribution(base string) (distribution, bool) {
 	return distribution{name: normalize(name), version: number}, true
 }
 
+// DistributionOf reads the name of a dist-info or egg-info.
+func DistributionOf(base string) (name, version string, ok bool) {
+	d, ok := parseDistribution(base)
+	return d.name, d.version, ok
+}
+
+// NormalName is PEP 503's normal form of a distribution's name.
+func NormalName(name string) string { return normalize(name) }
+
 // normalize is PEP 503's normal form of a name.
 func normalize(name string) string {
 	words := strings.FieldsFunc(name, func(r rune) bool { return r == '-' || r == '_' || r == '.' })

@@ -319,7 +319,7 @@ func (e *expander) choose(c Combination, p *spec.Platform, axis, word, want stri
 // is, or else the axes.
 func (e *expander) source(c Combination) (pos diag.Position, included bool) {
 	for i, entry := range e.include {
-		if len(entry) == len(c) && matches(c, entry) {
+		if len(entry) == len(c) && c.has(entry) {
 			return e.pos("matrix", "include", i), true
 		}
 	}

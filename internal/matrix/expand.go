@@ -26,14 +26,23 @@ const (
 	maxComparisons = 50_000_000
 )
 
-// Axis is a name and the values that it takes.
-type Axis struct {
+// AxisOf is a name and the values that it takes.
+type AxisOf[V any] struct {
 	Name   string
-	Values []string
+	Values []V
 }
 
-// Value is the value of one name in a combination.
-type Value struct{ Name, Value string }
+// Axis is an axis of texts.
+type Axis = AxisOf[string]
+
+// ValueOf is the value of one name in a combination.
+type ValueOf[V any] struct {
+	Name  string
+	Value V
+}
+
+// Value is a text of a combination.
+type Value = ValueOf[string]
 
 // Combination is one cell of a matrix: the axes in their order, then what
 // include added, in the order of its entries and of the names in each.
@@ -47,6 +56,16 @@ func (c Combination) Get(name string) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// has reports whether a combination has every value of an entry.
+func (c Combination) has(entry map[string]string) bool {
+	for name, value := range entry {
+		if got, ok := c.Get(name); !ok || got != value {
+			return false
+		}
+	}
+	return true
 }
 
 // ID names a combination for people and for files: fruit=apple,animal=cat. Two
@@ -67,21 +86,32 @@ func quoted(s string) string {
 	return s
 }
 
-// set replaces or adds a value.
-func (c *Combination) set(name, value string) {
-	for i := range *c {
-		if (*c)[i].Name == name {
-			(*c)[i].Value = value
-			return
-		}
-	}
-	*c = append(*c, Value{name, value})
-}
-
 // Expand returns the combinations of a matrix. An error means that the matrix is
 // too large, has two axes of one name or an axis without values, or that
 // exclude names what is no axis.
 func Expand(axes []Axis, include, exclude []map[string]string) ([]Combination, error) {
+	all, err := ExpandAny(axes, ordered(include), ordered(exclude), func(want, have string) bool { return want == have })
+	combinations := make([]Combination, len(all))
+	for i := range all {
+		combinations[i] = all[i]
+	}
+	return combinations, err
+}
+
+// ordered gives the entries of include and exclude an order: their names'.
+func ordered(entries []map[string]string) [][]Value {
+	out := make([][]Value, len(entries))
+	for i, entry := range entries {
+		for _, name := range slices.Sorted(maps.Keys(entry)) {
+			out[i] = append(out[i], Value{name, entry[name]})
+		}
+	}
+	return out
+}
+
+// ExpandAny is Expand for values of any type. fits says whether what an entry of
+// include or exclude wants is what a combination has.
+func ExpandAny[V any](axes []AxisOf[V], include, exclude [][]ValueOf[V], fits func(want, have V) bool) ([][]ValueOf[V], error) {
 	total, err := count(axes)
 	if err != nil {
 		return nil, err
@@ -90,39 +120,53 @@ func Expand(axes []Axis, include, exclude []map[string]string) ([]Combination, e
 		return nil, fmt.Errorf("the matrix has %d combinations and %d entries of include and exclude; leave out some of either", total, n)
 	}
 	for i, entry := range exclude {
-		for _, name := range slices.Sorted(maps.Keys(entry)) {
-			if !isAxis(axes, name) {
-				return nil, fmt.Errorf("exclude[%d] names %q, which is no axis of the matrix", i, name)
+		for _, v := range entry {
+			if !isAxis(axes, v.Name) {
+				return nil, fmt.Errorf("exclude[%d] names %q, which is no axis of the matrix", i, v.Name)
 			}
 		}
 	}
 	combinations := product(axes, total)
-	combinations = slices.DeleteFunc(combinations, func(c Combination) bool {
-		return slices.ContainsFunc(exclude, func(entry map[string]string) bool { return matches(c, entry) })
+	combinations = slices.DeleteFunc(combinations, func(c []ValueOf[V]) bool {
+		return slices.ContainsFunc(exclude, func(entry []ValueOf[V]) bool {
+			return len(entry) > 0 && fitsAxes(c, entry, fits) // one without values names no combination
+		})
 	})
-	var added []Combination
+	var added [][]ValueOf[V]
 	for _, entry := range include {
-		names := slices.Sorted(maps.Keys(entry))
-		fits := false
+		found := false
 		for i, c := range combinations {
-			if !keepsAxes(c[:len(axes)], entry) {
+			if !fitsAxes(c[:len(axes)], entry, fits) {
 				continue
 			}
-			fits = true
-			for _, name := range names {
-				c.set(name, entry[name])
+			found = true
+			for _, v := range entry {
+				if !isAxis(axes, v.Name) {
+					set(&c, v)
+				}
 			}
 			combinations[i] = c
 		}
-		if !fits {
-			added = append(added, ordered(axes, entry, names))
+		if !found {
+			added = append(added, alone(axes, entry))
 		}
 	}
 	return append(combinations, added...), nil
 }
 
+// set replaces or adds a value.
+func set[V any](c *[]ValueOf[V], v ValueOf[V]) {
+	for i := range *c {
+		if (*c)[i].Name == v.Name {
+			(*c)[i] = v
+			return
+		}
+	}
+	*c = append(*c, v)
+}
+
 // count returns the number of combinations before exclude.
-func count(axes []Axis) (int, error) {
+func count[V any](axes []AxisOf[V]) (int, error) {
 	if len(axes) == 0 {
 		return 0, nil
 	}
@@ -142,19 +186,19 @@ func count(axes []Axis) (int, error) {
 	return total, nil
 }
 
-func isAxis(axes []Axis, name string) bool {
-	return slices.ContainsFunc(axes, func(a Axis) bool { return a.Name == name })
+func isAxis[V any](axes []AxisOf[V], name string) bool {
+	return slices.ContainsFunc(axes, func(a AxisOf[V]) bool { return a.Name == name })
 }
 
 // product is every combination of the axes, the last varying fastest.
-func product(axes []Axis, total int) []Combination {
-	combinations := make([]Combination, 0, total)
+func product[V any](axes []AxisOf[V], total int) [][]ValueOf[V] {
+	combinations := make([][]ValueOf[V], 0, total)
 	for n := range total {
-		c := make(Combination, len(axes))
+		c := make([]ValueOf[V], len(axes))
 		rest := n
 		for i := len(axes) - 1; i >= 0; i-- {
 			values := axes[i].Values
-			c[i] = Value{axes[i].Name, values[rest%len(values)]}
+			c[i] = ValueOf[V]{axes[i].Name, values[rest%len(values)]}
 			rest /= len(values)
 		}
 		combinations = append(combinations, c)
@@ -162,37 +206,33 @@ func product(axes []Axis, total int) []Combination {
 	return combinations
 }
 
-// matches reports whether a combination has every value of an entry. An entry
-// without values matches nothing: it names no combination.
-func matches(c Combination, entry map[string]string) bool {
-	for name, value := range entry {
-		if got, ok := c.Get(name); !ok || got != value {
-			return false
-		}
-	}
-	return len(entry) > 0
-}
-
-// keepsAxes reports whether an include entry changes none of the axis values.
-func keepsAxes(axes []Value, entry map[string]string) bool {
-	for _, a := range axes {
-		if value, ok := entry[a.Name]; ok && value != a.Value {
-			return false
+// fitsAxes reports whether a combination of the axes has every value that an
+// entry gives to one of them.
+func fitsAxes[V any](axes, entry []ValueOf[V], fits func(want, have V) bool) bool {
+	for _, want := range entry {
+		for _, have := range axes {
+			if have.Name == want.Name && !fits(want.Value, have.Value) {
+				return false
+			}
 		}
 	}
 	return true
 }
 
-// ordered is an include entry as a combination: axes first, in their order.
-func ordered(axes []Axis, entry map[string]string, names []string) Combination {
-	var c Combination
+// alone is an include entry as a combination: axes first, in their order.
+func alone[V any](axes []AxisOf[V], entry []ValueOf[V]) []ValueOf[V] {
+	var c []ValueOf[V]
 	for _, a := range axes {
-		if value, ok := entry[a.Name]; ok {
-			c.set(a.Name, value)
+		for _, v := range entry {
+			if v.Name == a.Name {
+				c = append(c, v)
+			}
 		}
 	}
-	for _, name := range names {
-		c.set(name, entry[name])
+	for _, v := range entry {
+		if !isAxis(axes, v.Name) {
+			set(&c, v)
+		}
 	}
 	return c
 }

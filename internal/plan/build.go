@@ -67,6 +67,10 @@ func New(cat *spec.Catalog, files fs.FS, requests []Request) (*Plan, error) {
 			c.Impossible.Nearest = solver.Nearest(solve.Query{Targets: q.Targets, Platform: q.Platform, Pins: q.Pins})
 		}
 	}
+	for _, s := range sites {
+		p.Loose = append(p.Loose, s.loose...)
+	}
+	p.Loose = sortedLoose(p.Loose)
 	p.byKey, p.Nodes = m.byKey, m.nodes
 	if m.moved {
 		p.Nodes = sorted(m.nodes, m.byKey)
@@ -176,6 +180,7 @@ func (s *site) cell(r Request) (*Cell, error) {
 		c.Aliases = res.Targets[0].Package.Aliases
 	}
 	names := s.closure(roots)
+	s.checkBrings(names)
 	c.Packages = make([]PackageRef, len(names))
 	for i, x := range names {
 		c.Packages[i] = x.r.ref

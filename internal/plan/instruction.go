@@ -42,7 +42,7 @@ func instruction(r resolved, ph phase, at surroundings) (Instruction, error) {
 	if at.files {
 		mount("type=bind,source=%s,target=/pkg", PackageDir(at.pkg))
 	}
-	ins := Instruction{Secrets: r.secrets}
+	ins := Instruction{Step: r.name, Secrets: r.secrets}
 	if r.archive != nil {
 		mount("type=bind,from=%s,source=/source,target=/source", SourceStage(r.archive.SHA256))
 		ins.Sources = []string{key(Source, sourceKey{r.archive.SHA256})}

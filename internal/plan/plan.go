@@ -39,6 +39,9 @@ type Plan struct {
 	Cells  []*Cell `json:"cells"`
 	Nodes  []*Node `json:"nodes"`
 
+	// Loose is what the plan needs that the catalog names loosely, locked or not.
+	Loose []Loose `json:"-"`
+
 	byKey map[string]*Node
 }
 
@@ -177,6 +180,7 @@ type Var struct {
 // Instruction is one step as one Dockerfile RUN instruction.
 type Instruction struct {
 	Text    string   `json:"text"`
+	Step    string   `json:"step,omitempty"`    // for people: the step that it comes from; no part of a key
 	Sources []string `json:"sources,omitempty"` // keys of the sources that it mounts
 	Secrets []string `json:"secrets,omitempty"` // names only
 }

@@ -21,6 +21,9 @@ type rendering struct {
 	tests           []preparedTest
 	ref             PackageRef
 	files           packageFiles
+	loose           []Loose
+	brought         []lockedLine // Python distributions that it is known to bring without the lock
+	allBrings       []lockedLine // and with it
 
 	// The JSON of parts of keys.
 	filesJSON, envJSON, refJSON []byte
@@ -48,6 +51,7 @@ type renderer struct {
 	fsys      fs.FS
 	templates templates
 	nothing   *Making // of all tests
+	locks     *lockIndex
 
 	mu       sync.Mutex
 	list     diag.List
@@ -70,7 +74,7 @@ type pending struct {
 type packageFiles struct{ visible, tests []File }
 
 func newRenderer(cat *spec.Catalog, fsys fs.FS) *renderer {
-	return &renderer{cat: cat, fsys: fsys, nothing: &Making{}, packages: map[string]*shared{}, made: map[string]*pending{}}
+	return &renderer{cat: cat, fsys: fsys, nothing: &Making{}, locks: newLockIndex(cat.Lock), packages: map[string]*shared{}, made: map[string]*pending{}}
 }
 
 // of is what all renderings of a package share; its files are hashed once.
@@ -120,6 +124,11 @@ func (r *renderer) render(c *solve.Closure, at where) *rendering {
 	if len(c.Options) > 0 {
 		key += fmt.Sprintf("%q", fmt.Sprint(c.Options)) // fmt sorts maps
 	}
+	lines := r.locks.lines(at.place(), c.Package.Name+" "+c.Version.Version)
+	buildLines := r.locks.lines(at.place(), c.Package.Name+" "+c.Version.Version+buildOnly)
+	for _, l := range append(lines[:len(lines):len(lines)], buildLines...) {
+		key += "\n" + l.line
+	}
 	r.mu.Lock()
 	p := r.made[key]
 	if p == nil {
@@ -127,14 +136,14 @@ func (r *renderer) render(c *solve.Closure, at where) *rendering {
 		r.made[key] = p
 	}
 	r.mu.Unlock()
-	p.once.Do(func() { p.r = r.make(c, at, s.files) })
+	p.once.Do(func() { p.r = r.make(c, at, s.files, lines, buildLines) })
 	return p.r
 }
 
-func (r *renderer) make(c *solve.Closure, at where, files packageFiles) *rendering {
+func (r *renderer) make(c *solve.Closure, at where, files packageFiles, lines, buildLines []lockedLine) *rendering {
 	p := c.Package
 	var list diag.List
-	x := &expander{cat: r.cat, templates: &r.templates, values: solve.Values(at.Platform, p, c.Version, c.Options), list: &list}
+	x := &expander{cat: r.cat, templates: &r.templates, values: solve.Values(at.Platform, p, c.Version, c.Options), list: &list, locks: r.locks, lines: lines, buildLines: buildLines}
 	out := &rendering{ref: ref(c), files: files}
 	for _, name := range sortedKeys(p.Env) {
 		pos := p.Doc.Pos("env", name)
@@ -175,6 +184,8 @@ func (r *renderer) make(c *solve.Closure, at where, files packageFiles) *renderi
 	if len(out.env) > 0 {
 		out.envVars = out.envJSON[1 : len(out.envJSON)-1]
 	}
+	out.loose, out.brought = x.loose, x.brought()
+	out.allBrings = append(out.brought[:len(out.brought):len(out.brought)], lines...)
 	r.report(list)
 	return out
 }
@@ -216,8 +227,17 @@ func (x *expander) test(p *spec.Package, i int, t spec.Test, files []File) (prep
 	for _, v := range x.env(nil, t.Env, scope, at) {
 		run.Env = append(run.Env, v.Name+"="+v.Value)
 	}
-	script := x.script(t.Run, scope, at("run"))
-	if t.Shell == "bash" {
+	shell, script := t.Shell, ""
+	if t.Uses == "" {
+		script = x.script(t.Run, scope, at("run"))
+	}
+	for _, s := range x.steps(usedBy(t), inTest{p.Doc, i}, nil, resolved{}, nil, true, 0) {
+		shell, script = s.shell, s.script
+		for _, v := range s.env {
+			run.Env = append(run.Env, v.Name+"="+v.Value)
+		}
+	}
+	if shell == "bash" {
 		run.Args = []string{"/bin/bash", "-euo", "pipefail", "-c", script}
 	} else {
 		run.Args = []string{"/bin/sh", "-euc", script}
@@ -228,6 +248,24 @@ func (x *expander) test(p *spec.Package, i int, t spec.Test, files []File) (prep
 		minutes = 10
 	}
 	return preparedTest{run, minutes}, true
+}
+
+// usedBy is the step that a test uses, if it does.
+func usedBy(t spec.Test) []spec.Step {
+	if t.Uses == "" {
+		return nil
+	}
+	return []spec.Step{{Uses: t.Uses, With: t.With}}
+}
+
+// inTest is where the only step of a test stands.
+type inTest struct {
+	doc spec.Positioner
+	i   int
+}
+
+func (t inTest) Pos(path ...any) diag.Position {
+	return t.doc.Pos(append([]any{"tests", t.i}, path[1:]...)...)
 }
 
 // content hashes a test without the image it runs on.

@@ -3,6 +3,7 @@ package plan
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/jetcrate/jetcrate/internal/solve"
 	"github.com/jetcrate/jetcrate/internal/spec"
@@ -29,6 +30,7 @@ type site struct {
 	mark   int      // of the last walk
 	keyer  keyer
 	labels keyer
+	loose  []Loose
 	env    []byte
 }
 
@@ -104,6 +106,7 @@ func (s *site) piece(c *solve.Closure) *piece {
 	p := &piece{c: c, r: s.renderer.render(c, s.where), rank: s.rank[c.Package.Name]}
 	s.pieces[c.ID] = p
 	p.below = append(s.closure(s.piecesOf(c.Depends)), p)
+	s.loosen(p)
 	return p
 }
 
@@ -152,6 +155,9 @@ func (s *site) base() *link {
 			}
 		}
 		k.Image, k.Digest = img.Image, img.Digest
+		if !strings.Contains(img.Image, "@sha256:") {
+			s.loose = append(s.loose, Loose{Image: img.Image, Pos: pl.Pos.Pos("base"), Locked: img.Digest != ""})
+		}
 	}
 	n := s.add(&Node{Key: key(Base, k), Kind: Base, Arch: s.tuple.Arch, Making: &Making{Base: img}})
 	s.root = &link{node: n, chain: []string{n.Key}, known: true}

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -14,7 +15,7 @@ import (
 
 // resolved is a `run:` step with everything evaluated.
 type resolved struct {
-	name    string
+	name    string // of the step of the package that it comes from: what it uses, or its name
 	script  string
 	env     []Var // in the order to export; Owner is empty
 	shell   string
@@ -29,10 +30,15 @@ type resolved struct {
 
 // expander evaluates the steps of one phase of one package.
 type expander struct {
-	cat       *spec.Catalog
-	templates *templates
-	values    map[string]any // contexts of the package
-	list      *diag.List
+	cat        *spec.Catalog
+	templates  *templates
+	values     map[string]any // contexts of the package
+	list       *diag.List
+	locks      *lockIndex
+	lines      []lockedLine // that the package brings, in the lock
+	buildLines []lockedLine // that only its build needs, in the lock
+	loose      []Loose      // that the steps name
+	bring      []lockedLine // that the steps say they install
 }
 
 // maxDepth bounds reusable steps that use others; lint refuses cycles.
@@ -57,7 +63,9 @@ func (x *expander) steps(steps []spec.Step, doc spec.Positioner, path []any, out
 			}
 		}
 		r := outer
-		r.name = st.Name
+		if top {
+			r.name = cmp.Or(st.Uses, st.Name)
+		}
 		r.env = x.env(outer.env, st.Env, scope, at)
 		scope = x.scope(inputs, r.env)
 		r.secrets = union(outer.secrets, st.Secrets)
@@ -85,6 +93,8 @@ func (x *expander) steps(steps []spec.Step, doc spec.Positioner, path []any, out
 				r.linked = def.Linked
 			}
 			given := x.inputs(def, st, scope, at)
+			x.fillLocked(def, st, given, at)
+			x.brings(def, given, at("uses"))
 			out = append(out, x.steps(def.Steps, def.Doc, []any{"steps"}, r, given, false, depth+1)...)
 			continue
 		}

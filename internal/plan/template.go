@@ -63,6 +63,7 @@ func (ts *templates) reads(cat *spec.Catalog, p *spec.Package) []string {
 	for _, t := range p.Tests {
 		c.condition(t.If)
 		c.text(t.Run)
+		c.list(usedBy(t))
 		for _, v := range t.Env {
 			c.text(v)
 		}

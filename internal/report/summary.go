@@ -74,7 +74,7 @@ func (s *summary) write(w io.Writer, paint painter) error {
 
 // totals counts by status, tests apart: "2 built, 5 reused; tests: 3 passed, 1 skipped (no GPU); 34.5s, 12 MiB added".
 func (s *summary) totals(nodes []execute.Event) string {
-	order := []execute.Status{execute.Built, execute.Assembled, execute.Passed, execute.Reused, execute.Failed, execute.Skipped, execute.Blocked, execute.Canceled}
+	order := []execute.Status{execute.Built, execute.Assembled, execute.Passed, execute.Simulated, execute.Reused, execute.Failed, execute.Skipped, execute.Blocked, execute.Canceled}
 	made, tests := map[execute.Status]int{}, map[execute.Status]int{}
 	var reasons []string
 	var added int64

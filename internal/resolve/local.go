@@ -73,7 +73,11 @@ func (w weigher) weighLocal(l Local) (Candidate, bool, error) {
 	}
 	c.Name = w.name(c.Row) + ", in Docker as " + c.Image
 	if c.Row.Status == table.Withdrawn {
-		c.against(No, "it was withdrawn")
+		why := "it was withdrawn"
+		if w := c.Row.Withdrawal; w != nil {
+			why += ": " + w.Reason
+		}
+		c.against(No, "%s", why)
 	}
 	if l.Arch != "" && l.Arch != labels.Platform.Arch {
 		c.against(No, "its label says %s, Docker says %s", labels.Platform.Arch, l.Arch)

@@ -220,8 +220,9 @@ func TestDevices(t *testing.T) {
 		if !e.IsDir() {
 			continue
 		}
-		fsys, err := host.Root(filepath.Join(dir, e.Name()))
+		fsys, end, err := host.Root(filepath.Join(dir, e.Name()))
 		require.NoError(t, err)
+		defer end()
 		var q resolve.Query
 		facts := host.Detect(fsys)
 		q.SetHost(facts)

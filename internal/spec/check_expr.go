@@ -92,6 +92,9 @@ func (c *checker) checkPackageExpressions(p *Package) {
 		x.condition(steps, t.If, "tests", i, "if")
 		x.texts(steps, t.Env, "tests", i, "env")
 		x.template(steps, t.Run, "tests", i, "run")
+		for _, name := range sortedKeys(t.With) {
+			x.value(steps, t.With[name], "tests", i, "with", name)
+		}
 	}
 }
 
@@ -102,6 +105,9 @@ func (c *checker) checkStepExpressions(s *StepDef) {
 	for _, name := range sortedKeys(s.Inputs) {
 		inputs.Fields[name] = nil // a boolean, text or a list, as the user of the step likes
 		x.value(scope, s.Inputs[name].Default, "inputs", name, "default")
+	}
+	for i, v := range s.Brings {
+		x.template(withContext(stepScope(), "inputs", inputs), v, "brings", i)
 	}
 	x.steps(withContext(scope, "inputs", inputs), s.Steps, "steps")
 }

@@ -1,7 +1,6 @@
 package spec
 
 import (
-	"fmt"
 	"strings"
 
 	reference "github.com/google/go-containerregistry/pkg/name"
@@ -196,23 +195,4 @@ func debianPackage(s string) bool {
 		}
 	}
 	return s != ""
-}
-
-// checkLock: each thing is pinned once.
-func (c *checker) checkLock() {
-	doc := c.cat.Lock.Doc
-	seen := map[string]bool{}
-	pinned := func(key, what string, i int, field string) {
-		id := fmt.Sprintf("%s %s", key, what)
-		if what != "" && seen[id] {
-			c.list.Errorf("duplicate-lock", doc.Pos(key, i, field), "%s is pinned twice", what)
-		}
-		seen[id] = true
-	}
-	for i, b := range c.cat.Lock.Bases {
-		pinned("bases", b.Image, i, "image")
-	}
-	for i, a := range c.cat.Lock.Apt {
-		pinned("apt", a.OS, i, "os")
-	}
 }

@@ -18,7 +18,29 @@ func (c *checker) checkPackageSteps(p *Package) {
 		c.checkSteps(p.Install.Steps, p.Doc, "install", "steps")
 	}
 	for i, t := range p.Tests {
-		c.checkScript(t.Run, t.Shell, p.Doc, "tests", i, "run")
+		here := func(more ...any) []any { return append([]any{"tests", i}, more...) }
+		c.checkUsesOrRun(p.Doc, here, "test")
+		if t.Uses == "" {
+			c.checkScript(t.Run, t.Shell, p.Doc, "tests", i, "run")
+			continue
+		}
+		c.checkUses(Step{Uses: t.Uses, With: t.With}, p.Doc, here)
+		if def := c.cat.Steps[t.Uses]; def != nil && (len(def.Steps) != 1 || def.Steps[0].Run == "") {
+			c.list.Errorf("uses-or-run", p.Doc.Pos(here("uses")...), "a test is one command, and step %s is not", t.Uses).Hint = "call it in install, or write the test's run"
+		}
+	}
+}
+
+// checkUsesOrRun: exactly one of the two.
+func (c *checker) checkUsesOrRun(doc *Document, here func(...any) []any, what string) {
+	_, node, _ := doc.find(here())
+	_, uses := childOf(node, "uses")
+	_, run := childOf(node, "run")
+	switch {
+	case uses != nil && run != nil:
+		c.list.Errorf("uses-or-run", doc.Pos(here("run")...), "the %s has both uses and run", what).Hint = "make two " + what + "s of it"
+	case node != nil && uses == nil && run == nil && len(node.Content) > 0:
+		c.list.Errorf("uses-or-run", doc.Pos(here()...), "the %s has neither uses nor run", what).Allowed = []string{"uses", "run"}
 	}
 }
 
@@ -28,15 +50,7 @@ func (c *checker) checkSteps(steps []Step, doc *Document, at ...any) {
 	ids := map[string]bool{}
 	for i, st := range steps {
 		here := func(more ...any) []any { return append(append(append([]any(nil), at...), i), more...) }
-		_, node, _ := doc.find(here())
-		_, uses := childOf(node, "uses")
-		_, run := childOf(node, "run")
-		switch {
-		case uses != nil && run != nil:
-			c.list.Errorf("uses-or-run", doc.Pos(here("run")...), "the step has both uses and run").Hint = "make two steps of it"
-		case node != nil && uses == nil && run == nil && len(node.Content) > 0:
-			c.list.Errorf("uses-or-run", doc.Pos(here()...), "the step has neither uses nor run").Allowed = []string{"uses", "run"}
-		}
+		c.checkUsesOrRun(doc, here, "step")
 		if st.ID != "" && ids[st.ID] {
 			c.list.Errorf("duplicate-id", doc.Pos(here("id")...), "two steps have the id %q", st.ID)
 		}
@@ -96,6 +110,9 @@ func (c *checker) checkUses(st Step, doc *Document, here func(...any) []any) {
 // checkInputs: what must be given needs no default.
 func (c *checker) checkInputs(s *StepDef) {
 	for _, name := range sortedKeys(s.Inputs) {
+		if l := s.Inputs[name].Lock; l != nil {
+			c.checkInputLock(s, name, l)
+		}
 		if in := s.Inputs[name]; in.Required && in.Default != nil {
 			c.list.Errorf("bad-input", s.Doc.Pos("inputs", name, "default"), "input %s is required, so that its default is never used", name)
 		}

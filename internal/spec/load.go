@@ -250,6 +250,7 @@ func (l *loader) merge(doc *Document, m Matrix) {
 	if len(m.Modules) > 0 {
 		l.cat.Matrix.Modules = m.Modules
 	}
+	l.cat.Matrix.Publish.merge(m.Publish)
 	if _, node := childOf(doc.Root, "strategy"); node != nil {
 		m.Strategy.Pos = within{doc, []any{"strategy"}}
 		l.cat.Matrix.Strategy = m.Strategy

@@ -30,6 +30,11 @@ func Schema(kind string) ([]byte, error) {
 	default:
 		return nil, fmt.Errorf("no schema is called %q", kind)
 	}
+	return reflectSchema(kind, title, root)
+}
+
+// reflectSchema makes the schema of the files that decode into root's type.
+func reflectSchema(kind, title string, root any) ([]byte, error) {
 	r := jsonschema.Reflector{Anonymous: true, ExpandedStruct: true}
 	s := r.Reflect(root)
 	s.ID = jsonschema.ID(kind + ".schema.json")

@@ -132,7 +132,10 @@ type StepDef struct {
 	Linked  bool             `yaml:"linked" json:"linked,omitempty" jsonschema:"description=The step only adds files of its own; it writes below $DESTDIR only"`
 	Apt     bool             `yaml:"apt" json:"apt,omitempty" jsonschema:"description=The step installs with apt; the lock's apt epoch is part of its key"`
 	Inputs  map[string]Input `yaml:"inputs" json:"inputs,omitempty"`
-	Steps   []Step           `yaml:"steps" json:"steps" jsonschema:"minItems=1"`
+	// Brings are Python distributions that the step installs beside those of
+	// its input's lock.
+	Brings []string `yaml:"brings" json:"brings,omitempty" jsonschema:"description=Python distributions that the step installs: name==version"`
+	Steps  []Step   `yaml:"steps" json:"steps" jsonschema:"minItems=1"`
 
 	Doc *Document `yaml:"-" json:"-"`
 }
@@ -142,14 +145,19 @@ type Input struct {
 	Description string `yaml:"description" json:"description"`
 	Required    bool   `yaml:"required" json:"required,omitempty"`
 	Default     any    `yaml:"default" json:"default,omitempty"`
+	// Lock fills the input in from jetcrate.lock.
+	Lock *InputLock `yaml:"lock" json:"lock,omitempty" jsonschema:"description=What fills it in from jetcrate.lock where nothing is given"`
 }
 
 // Test is a check that runs in a container of the finished image.
 type Test struct {
 	Name string `yaml:"name" json:"name" jsonschema:"pattern=^[A-Za-z0-9][A-Za-z0-9_.-]*$"`
-	Run  string `yaml:"run" json:"run" jsonschema:"minLength=1"`
-	If   string `yaml:"if" json:"if,omitempty"`
-	GPU  bool   `yaml:"gpu" json:"gpu,omitempty" jsonschema:"description=Runs only where there is a GPU; elsewhere the evidence says skipped: no GPU"`
+	Run  string `yaml:"run" json:"run,omitempty" jsonschema:"minLength=1"`
+	// Uses is instead of Run: a step of one command, such as gpu/smoke.
+	Uses string         `yaml:"uses" json:"uses,omitempty" jsonschema:"description=A step of pipelines/steps such as gpu/smoke"`
+	With map[string]any `yaml:"with" json:"with,omitempty" jsonschema:"description=Inputs of the step that is used"`
+	If   string         `yaml:"if" json:"if,omitempty"`
+	GPU  bool           `yaml:"gpu" json:"gpu,omitempty" jsonschema:"description=Runs only where there is a GPU; elsewhere the evidence says skipped: no GPU"`
 	// Env is set for the test alone.
 	Env            map[string]string `yaml:"env" json:"env,omitempty"`
 	Shell          string            `yaml:"shell" json:"shell,omitempty" jsonschema:"enum=sh,enum=bash,default=sh"`
@@ -167,6 +175,7 @@ type Matrix struct {
 	Platforms []Platform `yaml:"platforms" json:"platforms" jsonschema:"minItems=1"`
 	Modules   []Module   `yaml:"modules" json:"modules,omitempty" jsonschema:"description=Modules and developer kits with their accelerators"`
 	Strategy  Strategy   `yaml:"strategy" json:"strategy,omitempty" jsonschema:"description=The cells worth building"`
+	Publish   Publish    `yaml:"publish" json:"publish,omitempty" jsonschema:"description=What may be published where"`
 }
 
 // Module is one kind of device. What is neither in Has nor in Lacks is unknown.
@@ -241,28 +250,6 @@ type Axes struct {
 	Python  []string            `yaml:"python" json:"python,omitempty"`
 	Include []map[string]string `yaml:"include" json:"include,omitempty"`
 	Exclude []map[string]string `yaml:"exclude" json:"exclude,omitempty"`
-}
-
-// Lock is jetcrate.lock: what the catalog names loosely, pinned.
-type Lock struct {
-	Bases []LockedBase `yaml:"bases" json:"bases,omitempty"`
-	Apt   []LockedApt  `yaml:"apt" json:"apt,omitempty"`
-
-	Doc *Document `yaml:"-" json:"-"`
-}
-
-// LockedBase pins a base image reference to a digest.
-type LockedBase struct {
-	Image   string `yaml:"image" json:"image"`
-	Digest  string `yaml:"digest" json:"digest" jsonschema:"pattern=^sha256:[0-9a-f]{64}$"`
-	Because string `yaml:"because" json:"because"`
-}
-
-// LockedApt is the apt epoch of an OS: moving it rebuilds what apt installed.
-type LockedApt struct {
-	OS      string `yaml:"os" json:"os" jsonschema:"description=id and version: debian 12"`
-	Epoch   string `yaml:"epoch" json:"epoch" jsonschema:"pattern=^[0-9]{4}-[0-9]{2}-[0-9]{2}$"`
-	Because string `yaml:"because" json:"because"`
 }
 
 // Catalog is everything that was loaded, checked and typed.

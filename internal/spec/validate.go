@@ -29,6 +29,10 @@ func newSchema(kind string) (*schema, error) {
 	if err != nil {
 		return nil, err
 	}
+	return compileSchema(kind, data)
+}
+
+func compileSchema(kind string, data []byte) (*schema, error) {
 	s := &schema{}
 	if err := json.Unmarshal(data, &s.raw); err != nil {
 		return nil, fmt.Errorf("reading the schema %s: %w", kind, err)
@@ -38,6 +42,7 @@ func newSchema(kind string) (*schema, error) {
 	if err := c.AddResource(url, bytes.NewReader(data)); err != nil {
 		return nil, fmt.Errorf("reading the schema %s: %w", kind, err)
 	}
+	var err error
 	if s.compiled, err = c.Compile(url); err != nil {
 		return nil, fmt.Errorf("compiling the schema %s: %w", kind, err)
 	}

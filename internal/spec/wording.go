@@ -255,6 +255,8 @@ func patternWords(pattern string) string {
 		return "letters, digits and _ . -"
 	case "^[0-9a-f]{64}$":
 		return "64 lower-case hexadecimal digits"
+	case "^([0-9a-f]{40}|[0-9a-f]{64})$":
+		return "a commit id: 40 lower-case hexadecimal digits"
 	case "^sha256:[0-9a-f]{64}$":
 		return "sha256: and 64 lower-case hexadecimal digits"
 	case "^[0-9]+(MiB|GiB)$":
@@ -281,6 +283,8 @@ func patternWords(pattern string) string {
 		return "a path below a Debian mirror, such as pool/main/m/markupsafe/markupsafe_2.1.2.orig.tar.gz"
 	case "^[a-z][a-z0-9_-]*$":
 		return "lower-case letters, digits and _ -, beginning with a letter"
+	case `^[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+$`:
+		return "a registry and a path in it, such as registry.example.org/jetson"
 	}
 	return "text that matches " + pattern
 }

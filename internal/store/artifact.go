@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/static"
@@ -35,7 +36,13 @@ func (s *Store) putArtifact(ctx context.Context, kind Kind, key string, a artifa
 	if err != nil {
 		return Record{}, err
 	}
-	doing := fmt.Sprintf("storing %s %s", kind, key)
+	r, err := s.pushArtifact(ctx, fmt.Sprintf("storing %s %s", kind, key), tag, a)
+	r.Kind, r.Key = kind, key
+	return r, err
+}
+
+// pushArtifact is putArtifact for whichever tag.
+func (s *Store) pushArtifact(ctx context.Context, doing string, tag name.Tag, a artifact) (Record, error) {
 	if err := s.writing(ctx); err != nil {
 		return Record{}, fmt.Errorf("%s: %w", doing, err)
 	}
@@ -69,7 +76,6 @@ func (s *Store) putArtifact(ctx context.Context, kind Kind, key string, a artifa
 		return Record{}, s.explain(doing, err)
 	}
 	return Record{
-		Kind: kind, Key: key,
 		Digest: digest.String(), MediaType: string(types.OCIManifestSchema1), Size: size,
 		ArtifactType: a.kind, Annotations: a.annotations,
 	}, nil

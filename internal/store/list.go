@@ -58,7 +58,8 @@ func (s *Store) List(ctx context.Context) (Contents, error) {
 	}
 	for _, e := range entries {
 		switch {
-		case e == nil || strings.HasPrefix(e.Tag, "sha256-"): // a list of referrers where a registry lacks the API
+		case e == nil, strings.HasPrefix(e.Tag, "sha256-"), // a list of referrers where a registry lacks the API
+			strings.HasPrefix(e.Tag, "log-"): // of what was published
 			continue
 		case e.Kind == "":
 			e.Pinned = slices.Contains(c.Pins, e.Tag)

@@ -56,7 +56,7 @@ func parseTag(tag string) (Record, bool) {
 		return Record{}, false
 	}
 	switch k := Kind(kind); k {
-	case Base, Source, Artifact, Layer, Image, Test, Files, Attestation:
+	case Base, Source, Artifact, Layer, Image, Test, Files, Packages, Attestation:
 		return Record{Kind: k, Key: key}, true
 	}
 	return Record{}, false

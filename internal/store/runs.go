@@ -42,15 +42,16 @@ type Run struct {
 	store  *Store
 	info   RunInfo
 	survey *flock.Flock
+	journal
 }
 
 // BeginRun notes a run and the tags of the records that it may need, before it
 // looks which of them are there. Until Surveyed is called no gc begins. With
-// another registry than the embedded one there is nothing to note.
+// another registry than the embedded one there is only the run's journal.
 func (s *Store) BeginRun(ctx context.Context, what string, started time.Time, records []string) (*Run, error) {
 	r := &Run{store: s}
 	if s.embedded == nil {
-		return r, nil
+		return r, r.openJournal()
 	}
 	fail := func(err error) (*Run, error) {
 		if r.survey != nil {
@@ -75,7 +76,7 @@ func (s *Store) BeginRun(ctx context.Context, what string, started time.Time, re
 	}
 	r.info.ID = 1
 	for _, e := range entries {
-		if id, err := strconv.Atoi(strings.TrimSuffix(e.Name(), ".json")); err == nil {
+		if id, err := strconv.Atoi(strings.TrimSuffix(strings.TrimSuffix(e.Name(), ".jsonl"), ".json")); err == nil {
 			r.info.ID = max(r.info.ID, id+1)
 		}
 	}
@@ -88,7 +89,7 @@ func (s *Store) BeginRun(ctx context.Context, what string, started time.Time, re
 		if err != nil {
 			return fail(err)
 		}
-		if err := errors.Join(f.Close(), r.write()); err != nil {
+		if err := errors.Join(f.Close(), r.write(), r.openJournal()); err != nil {
 			return fail(err)
 		}
 		return r, nil
@@ -108,8 +109,8 @@ func (r *Run) Surveyed(found []string) error {
 
 // End notes how a run ended, and tags of records that only it knew.
 func (r *Run) End(ended time.Time, good bool, made []string) error {
-	if r.survey == nil {
-		return nil
+	if err := r.closeJournal(); r.survey == nil || err != nil {
+		return err
 	}
 	r.info.Records = append(r.info.Records, made...)
 	r.info.Ended, r.info.Good = ended.UTC().Round(time.Second), good

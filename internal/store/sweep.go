@@ -123,14 +123,16 @@ func (w *sweep) keep(d v1.Descriptor) {
 	}
 }
 
-// list keeps the file list of a layer.
+// list keeps the file list of a layer, and what is installed in it.
 func (w *sweep) list(diffID string) {
 	h, err := v1.NewHash(diffID)
 	if err != nil {
 		return
 	}
-	if d, ok := w.byTag[string(Files)+"-"+h.Hex]; ok {
-		w.pending = append(w.pending, d)
+	for _, kind := range []Kind{Files, Packages} {
+		if d, ok := w.byTag[string(kind)+"-"+h.Hex]; ok {
+			w.pending = append(w.pending, d)
+		}
 	}
 }
 

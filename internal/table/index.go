@@ -38,6 +38,7 @@ type Stamp struct {
 type indexHeader struct {
 	Stamp      Stamp                   `json:"stamp"`
 	Rows       int                     `json:"rows"`
+	Signed     bool                    `json:"signed,omitempty"` // the table has a log
 	Placements []Placement             `json:"placements"`
 	Packages   map[string]indexPackage `json:"packages"`
 	Aliases    map[string]Alias        `json:"aliases"`
@@ -120,7 +121,7 @@ func (p Placement) id() string {
 func WriteIndex(w io.Writer, t *Table, stamp Stamp) error {
 	b := indexWriter{
 		table:  t,
-		header: indexHeader{Stamp: stamp, Rows: len(t.Rows), Placements: t.Placements(), Packages: map[string]indexPackage{}},
+		header: indexHeader{Stamp: stamp, Rows: len(t.Rows), Signed: t.Log != nil, Placements: t.Placements(), Packages: map[string]indexPackage{}},
 	}
 	names := t.Names()
 	b.header.Aliases = names.Aliases

@@ -55,6 +55,9 @@ func OpenIndex(from io.ReaderAt, size int64) (*Index, error) {
 // Stamp says which file the index was made of.
 func (x *Index) Stamp() Stamp { return x.header.Stamp }
 
+// Signed reports whether the table has a log.
+func (x *Index) Signed() bool { return x.header.Signed }
+
 // Names is what the table's Names says.
 func (x *Index) Names() Names {
 	n := Names{Versions: map[string][]string{}, Aliases: x.header.Aliases}

@@ -28,6 +28,9 @@ type Table struct {
 	Schema     int    `json:"schema" jsonschema:"enum=1,description=Version of this format"`
 	Repository string `json:"repository,omitempty" jsonschema:"description=Where the images lie: host/repo"`
 	Rows       []Row  `json:"rows"`
+	// Log is the transparency log that the rows with an image were folded from;
+	// a table of what one store holds has none, and nobody signed it.
+	Log *Log `json:"log,omitempty" jsonschema:"description=Signed log of what was published; absent from a table of one store"`
 }
 
 // Row is one cell of the matrix.
@@ -44,6 +47,9 @@ type Row struct {
 	Reason   string    `json:"reason,omitempty" jsonschema:"description=Why there is no image"`
 	Image    *Image    `json:"image,omitempty"`
 	Evidence Evidence  `json:"evidence"`
+
+	Published  *Published  `json:"published,omitempty" jsonschema:"description=Where in the log the image was published"`
+	Withdrawal *Withdrawal `json:"withdrawal,omitempty" jsonschema:"description=Why the image must not be used any more"`
 }
 
 // Package is one package of an image, in the version that it holds.

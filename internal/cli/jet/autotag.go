@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -89,6 +90,13 @@ func (a *app) answer(r *reply, output string, why bool) error {
 // refusal says why there is no image, and what could be built.
 func (r *reply) refusal() error {
 	lines := r.Why
+	if len(r.Composition) > 0 {
+		var names []string
+		for _, c := range r.Composition {
+			names = append(names, c.Image)
+		}
+		lines = append(lines, "jet pull and jet run put one together of the layers of "+strings.Join(names, " and "))
+	}
 	if r.Build != nil {
 		line, err := commandLine(buildLine(r.Build))
 		if err != nil {

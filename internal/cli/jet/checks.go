@@ -67,6 +67,7 @@ func (q *question) checkTable(c *checkup) error {
 	if !info.modified.IsZero() {
 		age = ", written " + units.HumanDuration(q.app.now().Sub(info.modified)) + " ago"
 	}
+	age += ", " + info.signed
 	covered := slices.ContainsFunc(placements, func(p table.Placement) bool {
 		hosts, err := version.ParseL4TRange(p.Hosts)
 		return err == nil && !query.L4T.IsZero() && hosts.Contains(query.L4T)
@@ -134,12 +135,12 @@ func (c *checkup) checkGPU(engine *engineFacts) {
 	switch {
 	case slices.Contains(runtimes.Values, "nvidia"):
 		c.add("GPU access", pass, "", "Docker has the runtime nvidia (%s)", source)
-	case slices.Contains(cdi, cdiDevice):
-		c.add("GPU access", pass, "", "there is the CDI device %s", cdiDevice)
+	case slices.Contains(cdi, host.CDIDevice):
+		c.add("GPU access", pass, "", "there is the CDI device %s", host.CDIDevice)
 	case !c.Host.Docker.Toolkit.Known() && engine == nil && c.Host.Docker.Runtimes.Reason != "":
-		c.add("GPU access", fail, "sudo apt-get install nvidia-container-toolkit && "+registerRuntime, "no runtime nvidia and no CDI device %s: %s", cdiDevice, c.Host.Docker.Runtimes.Reason)
+		c.add("GPU access", fail, "sudo apt-get install nvidia-container-toolkit && "+registerRuntime, "no runtime nvidia and no CDI device %s: %s", host.CDIDevice, c.Host.Docker.Runtimes.Reason)
 	default:
-		c.add("GPU access", fail, registerRuntime, "Docker has no runtime nvidia, and there is no CDI device %s", cdiDevice)
+		c.add("GPU access", fail, registerRuntime, "Docker has no runtime nvidia, and there is no CDI device %s", host.CDIDevice)
 	}
 }
 

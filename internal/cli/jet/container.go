@@ -5,6 +5,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/jetcrate/jetcrate/internal/host"
 )
 
 // container is a docker run line in the making.
@@ -27,8 +29,6 @@ type container struct {
 	runtimesKnown bool
 	cdi           []string // devices that CDI specs offer
 }
-
-func gpuModes() []string { return []string{"auto", "runtime", "cdi", "gpus", "none"} }
 
 // part is something that jet adds by itself where the host has it.
 type part struct {
@@ -137,44 +137,21 @@ func (c *container) tty() []string {
 	return nil
 }
 
-// gpu is how the container gets the GPU. On Tegra that is the NVIDIA runtime,
-// which mounts the host's driver libraries by its CSV files, or CDI where only
-// that is there; elsewhere --gpus.
+// gpu is how the container gets the GPU.
 func (c *container) gpu() ([]string, error) {
+	access := host.Access{Program: c.program, Flavour: c.flavour, Runtimes: c.runtimes, RuntimesKnown: c.runtimesKnown, CDI: c.cdi}
 	mode := c.gpuMode
 	if mode == "auto" {
-		mode = c.autoGPU()
+		mode = access.Mode()
+		if c.given("--runtime", "--gpus") || slices.ContainsFunc(c.extra, func(s string) bool { return strings.Contains(s, "nvidia.com/gpu") }) {
+			mode = "none" // the user has said how
+		}
 	}
-	capabilities := "--env=NVIDIA_DRIVER_CAPABILITIES=all"
-	switch mode {
-	case "runtime":
-		// Without NVIDIA_VISIBLE_DEVICES the runtime does nothing.
-		return []string{"--runtime", "nvidia", "--env=NVIDIA_VISIBLE_DEVICES=all", capabilities}, nil
-	case "cdi":
-		return []string{"--device", cdiDevice, capabilities}, nil
-	case "gpus":
-		return []string{"--gpus", "all", capabilities}, nil
-	case "none":
-		return nil, nil
+	flags, ok := access.Flags(mode)
+	if !ok {
+		return nil, mistake("--gpu-mode %q is none of %s", c.gpuMode, strings.Join(host.AccessModes(), ", "))
 	}
-	return nil, mistake("--gpu-mode %q is none of %s", c.gpuMode, strings.Join(gpuModes(), ", "))
-}
-
-const cdiDevice = "nvidia.com/gpu=all"
-
-func (c *container) autoGPU() string {
-	cdi := slices.Contains(c.cdi, cdiDevice)
-	switch {
-	case c.given("--runtime", "--gpus") || slices.ContainsFunc(c.extra, func(s string) bool { return strings.Contains(s, "nvidia.com/gpu") }):
-		return "none" // the user has said how
-	case c.program == "podman":
-		return "cdi"
-	case c.program == "nerdctl", c.flavour == "sbsa":
-		return "gpus"
-	case cdi && c.runtimesKnown && !slices.Contains(c.runtimes, "nvidia"):
-		return "cdi"
-	}
-	return "runtime"
+	return flags, nil
 }
 
 // mounts hands over paths that exist: Docker makes a folder of one that does not.

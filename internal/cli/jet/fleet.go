@@ -193,10 +193,11 @@ func (h fleetHost) read(path string, q *resolve.Query) error {
 		if !filepath.IsAbs(dir) {
 			dir = filepath.Join(filepath.Dir(path), dir)
 		}
-		fsys, err := host.Root(dir)
+		fsys, end, err := host.Root(dir)
 		if err != nil {
 			return err
 		}
+		defer func() { _ = end() }() // it is only read
 		q.SetHost(host.Detect(fsys))
 	}
 	if h.L4T.Value != "" {

@@ -44,6 +44,7 @@ type app struct {
 	free           func(folder string) (int64, bool) // free space; nil asks the system
 	clock          func() time.Time                  // nil is the real one
 	dockerArgs     []string                          // flags of `jet run` that are docker's
+	atEnd          []func() error                    // closes what was opened to read
 }
 
 // Main runs jet with the process's arguments and returns its exit code.
@@ -79,6 +80,9 @@ func (a *app) run(ctx context.Context, args []string) (code int) {
 		if p := recover(); p != nil {
 			a.say("internal error: %v (this is a mistake in jet, please report it)", p)
 			code = exitEnvironment
+		}
+		for _, end := range a.atEnd {
+			_ = end() // nothing was written
 		}
 	}()
 	root := a.root()

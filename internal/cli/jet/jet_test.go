@@ -15,6 +15,8 @@ import (
 
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
+
+	"github.com/jetcrate/jetcrate/internal/host"
 	"mvdan.cc/sh/v3/expand"
 	"mvdan.cc/sh/v3/syntax"
 )
@@ -63,7 +65,7 @@ func TestTerminal(t *testing.T) {
 }
 
 func TestGPUAuto(t *testing.T) {
-	cdi := []string{cdiDevice}
+	cdi := []string{host.CDIDevice}
 	for name, c := range map[string]struct {
 		container
 		want string

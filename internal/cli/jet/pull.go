@@ -19,7 +19,9 @@ func (a *app) pullCommand() *cobra.Command {
 		Use:   "pull PACKAGE[:VERSION][+OPTION]...",
 		Short: "Pull the image of these packages that fits this host",
 		Long: `Has Docker pull the image that autotag would print, by the digest that the table
-has for it: other bytes are refused. Free space is looked at before. Layers that
+has for it: other bytes are refused. Where no single image holds all the packages,
+but images for the same platform do together, one is put together of their layers
+and given to Docker: tested layers, but no test has seen them together. Free space is looked at before. Layers that
 came whole are kept when it is interrupted, and the same command gets the rest.
 
 Prints the image's reference. Progress goes to stderr.`,
@@ -46,7 +48,11 @@ func (r *runner) pull(ctx context.Context, packages []string) error {
 		reply.explain(a)
 	}
 	if reply.Chosen == nil {
-		return reply.refusal()
+		ref, err := r.compose(ctx, reply)
+		if err != nil {
+			return err
+		}
+		return a.line(ref)
 	}
 	reply.warn(a)
 	c := reply.Chosen

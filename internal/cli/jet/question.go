@@ -86,6 +86,9 @@ type reply struct {
 	Host      hostReport `json:"host"`
 	resolve.Answer
 
+	// Composition are images that only together hold the packages; see compose.
+	Composition []resolve.Candidate `json:"composition,omitempty"`
+
 	docker string // why Docker's images were not looked at
 }
 
@@ -140,6 +143,8 @@ func (q *question) ask(ctx context.Context, packages []string, all bool) (*reply
 		if q.digest {
 			r.Reference = c.Pinned()
 		}
+	} else if r.Composition, err = resolve.Compose(src, query); err != nil {
+		return nil, environment("reading the table: %w", err)
 	}
 	return r, nil
 }
@@ -149,10 +154,11 @@ func (q *question) fs() (fs.FS, error) {
 	if info, err := os.Stat(q.root); err != nil || !info.IsDir() {
 		return nil, mistake("--root %s is not a folder", q.root)
 	}
-	fsys, err := host.Root(q.root)
+	fsys, end, err := host.Root(q.root)
 	if err != nil {
 		return nil, environment("reading --root: %w", err)
 	}
+	q.app.atEnd = append(q.app.atEnd, end)
 	return fsys, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/jetcrate/jetcrate/internal/host"
+	"github.com/jetcrate/jetcrate/internal/resolve"
 )
 
 func (a *app) runCommand() *cobra.Command {
@@ -71,7 +72,7 @@ func (r *runner) flags(cmd *cobra.Command) {
 	for _, part := range parts() {
 		r.off[part.name] = f.Bool("no-"+part.name, false, "leave out: "+part.what)
 	}
-	complete(cmd, "gpu-mode", gpuModes()...)
+	complete(cmd, "gpu-mode", host.AccessModes()...)
 }
 
 func (r *runner) engineFlags(cmd *cobra.Command) {
@@ -109,10 +110,18 @@ func (r *runner) run(ctx context.Context, what []string) error {
 			reply.explain(a)
 		}
 		if reply.Chosen == nil {
-			return reply.refusal()
+			if r.dryRun {
+				return reply.refusal()
+			}
+			if r.image, err = r.compose(ctx, reply); err != nil {
+				return err
+			}
+			reply.Chosen = &resolve.Candidate{Row: reply.Composition[0].Row, Local: true}
+		} else {
+			reply.warn(a)
+			r.image = reply.Reference
 		}
-		reply.warn(a)
-		r.image, r.flavour = reply.Reference, reply.Chosen.Row.Platform.Flavour
+		r.flavour = reply.Chosen.Row.Platform.Flavour
 		if local = reply.Chosen.Local; !local && reply.Chosen.Row.Image != nil {
 			size = reply.Chosen.Row.Image.Size
 		}

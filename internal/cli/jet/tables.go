@@ -44,6 +44,7 @@ func (a *app) xdg(name string, otherwise ...string) string {
 type tableInfo struct {
 	path     string
 	modified time.Time
+	signed   string // what is known of its signature
 }
 
 // source opens the table: its index where there is one of this very file, else
@@ -51,12 +52,17 @@ type tableInfo struct {
 func (q *question) source() (src resolve.Source, info tableInfo, close func(), err error) {
 	none := func() {}
 	path, setting := q.tablePath()
+	trust, err := q.app.trust()
+	if err != nil {
+		return nil, info, none, err
+	}
 	if path == "-" {
 		t, err := table.Read(q.app.stdin)
 		if err != nil {
 			return nil, info, none, environment("%s: %w", path, err)
 		}
-		return t, tableInfo{path: "stdin"}, none, nil
+		signed, err := trust.check(t)
+		return t, tableInfo{path: "stdin", signed: signed}, none, err
 	}
 	f, err := os.Open(path)
 	switch {
@@ -74,24 +80,27 @@ func (q *question) source() (src resolve.Source, info tableInfo, close func(), e
 	}
 	info = tableInfo{path: path, modified: stat.ModTime()}
 	stamp := table.Stamp{Size: stat.Size(), Modified: stat.ModTime().UnixNano()}
-	cache := q.app.indexPath(path)
-	if x, file := openIndex(cache, stamp); x != nil {
+	if x, file := openIndex(q.app.indexPath(path, trust), stamp); x != nil {
+		info.signed = trust.says(x.Signed())
 		return x, info, func() { _ = file.Close() }, nil
 	}
 	t, err := table.Read(f)
 	if err != nil {
 		return nil, info, none, environment("%s: %w", path, err)
 	}
-	writeIndex(cache, t, stamp)
+	if info.signed, err = trust.check(t); err != nil {
+		return nil, info, none, err
+	}
+	writeIndex(q.app.indexPath(path, trust), t, stamp)
 	return t, info, none, nil
 }
 
 // indexPath is where the index of a table lies.
-func (a *app) indexPath(path string) string {
+func (a *app) indexPath(path string, trust *trust) string {
 	if abs, err := filepath.Abs(path); err == nil {
 		path = abs
 	}
-	sum := sha256.Sum256([]byte(path))
+	sum := sha256.Sum256([]byte(path + trust.id()))
 	return filepath.Join(a.xdg("XDG_CACHE_HOME", ".cache"), "tables", hex.EncodeToString(sum[:8])+".index")
 }
 

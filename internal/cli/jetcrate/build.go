@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -14,8 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/jetcrate/jetcrate/internal/engine"
-	"github.com/jetcrate/jetcrate/internal/engine/buildkit"
-	"github.com/jetcrate/jetcrate/internal/engine/dagger"
 	"github.com/jetcrate/jetcrate/internal/execute"
 	"github.com/jetcrate/jetcrate/internal/plan"
 	"github.com/jetcrate/jetcrate/internal/report"
@@ -33,16 +30,19 @@ type work struct {
 	verbose     bool
 	noTests     bool
 	onlyTest    string
+	gpu         gpuFlags
+	part        partFlags
 	outputs
 }
 
 func (w *work) flags(c *cobra.Command, a *app) {
 	w.selection.flags(c, a)
 	w.selection.allFlags(c)
+	a.lockedFlag(c)
 	f := c.Flags()
-	f.StringVar(&w.engine, "engine", os.Getenv("JETCRATE_ENGINE"), "engine: an address of a BuildKit (unix://, tcp://, docker-container://), private, docker or dagger (default: the first BuildKit that works)")
+	f.StringVar(&w.engine, "engine", os.Getenv("JETCRATE_ENGINE"), "engine: an address of a BuildKit (unix://, tcp://, docker-container://), private, docker or dagger; several, with commas between, share the work (default: the first BuildKit that works)")
 	f.BoolVar(&w.keep, "keep-engine", false, "leave a private buildkitd running for the next command")
-	f.IntVarP(&w.concurrency, "jobs", "j", 2, "nodes of the plan at work at once")
+	f.IntVarP(&w.concurrency, "jobs", "j", 0, "nodes of the plan at work at once (default: 2 for each engine)")
 	f.StringVar(&w.progress, "progress", "auto", "progress: auto, tty, plain or quiet")
 	f.BoolVarP(&w.verbose, "verbose", "v", false, "show the output of all steps as it comes (plain progress)")
 	f.StringArrayVar(&w.secrets, "secret", nil, "secret for steps that name it: id=NAME,src=FILE or id=NAME,env=VARIABLE")
@@ -59,6 +59,7 @@ func (a *app) buildCommand() *cobra.Command {
 	}
 	w.flags(c, a)
 	c.Flags().StringVar(&w.name, "name", "", "name of the image")
+	w.part.flags(c)
 	c.Flags().BoolVar(&w.noTests, "no-tests", false, "make the image without testing it; it gets into no table")
 	w.outputs.flags(c)
 	return c
@@ -67,12 +68,23 @@ func (a *app) buildCommand() *cobra.Command {
 func (a *app) testCommand() *cobra.Command {
 	var w work
 	c := &cobra.Command{
-		Use: "test TARGET... | --all", Short: "Run the tests of a target that have not passed yet, building what they need",
-		Example: "  jetcrate test numpy --l4t r36.4\n  jetcrate test numpy --l4t r36.4 --test import",
-		RunE:    func(c *cobra.Command, args []string) error { return a.work(c.Context(), &w, args) },
+		Use: "test TARGET... | IMAGE | --all", Short: "Run the tests of a target that have not passed yet, building what they need",
+		Long: `Runs the tests of a target, or of an image that this catalog makes.
+
+With --gpu only the tests that need a GPU are run, on this machine's: one after
+the other, by Docker or podman with the flags of jet run, or by BuildKit with a CDI
+device. The evidence names the device. Where there is no GPU they are skipped; on a
+CDI device without a driver they are simulated, which proves nothing.`,
+		Example: `  jetcrate test numpy --l4t r36.4
+  jetcrate test numpy --l4t r36.4 --test import
+  jetcrate test pytorch --l4t r36.4 --gpu --wait-for-lock
+  jetcrate test registry.example/jetcrate:pytorch-2.8.0-r36.4.0-cu126-py310 --gpu`,
+		RunE: func(c *cobra.Command, args []string) error { return a.work(c.Context(), &w, args) },
 	}
 	w.flags(c, a)
 	c.Flags().StringVar(&w.onlyTest, "test", "", "only the tests of this name")
+	w.part.flags(c)
+	w.gpu.flags(c)
 	return c
 }
 
@@ -84,6 +96,18 @@ func (a *app) work(ctx context.Context, w *work, args []string) error {
 	secrets, err := readSecrets(w.secrets)
 	if err != nil {
 		return err
+	}
+	if err := w.gpu.check(); err != nil {
+		return err
+	}
+	var img *namedImage
+	if len(args) == 1 && isReference(args[0]) {
+		if img, err = a.openImage(ctx, args[0]); err != nil {
+			return err
+		}
+		if args, err = img.target(a, &w.selection); err != nil {
+			return err
+		}
 	}
 	cat, fsys, p, err := a.plan(&w.selection, args)
 	if err != nil {
@@ -110,16 +134,40 @@ func (a *app) work(ctx context.Context, w *work, args []string) error {
 	if err != nil {
 		return err
 	}
+	if img != nil {
+		if err := img.keep(ctx, st); err != nil {
+			return err
+		}
+	}
+	connect := func(ctx context.Context) (engine.Engine, error) { return w.connect(ctx, dirs, run, rep) }
+	gpu, err := w.gpu.open(ctx, p, st, connect, func(s string) { rep.Event(execute.Event{Kind: execute.Message, Text: s, Time: time.Now()}) })
+	if err != nil {
+		return err
+	}
+	var device execute.Device // not a nil *device.Device
+	if gpu != nil {
+		defer gpu.Close()
+		device = gpu
+	}
+	list, err := w.engines()
+	if err != nil {
+		return err
+	}
+	if w.concurrency <= 0 {
+		w.concurrency = jobsPerEngine * len(list)
+	}
+	only, err := w.part.only(p, fsys)
+	if err != nil {
+		return err
+	}
 	res, runErr := execute.Run(ctx, execute.Options{
+		FailFast: w.part.failFast, Only: only, Retry: retryPolicy(),
+		Device: device, OnlyGPU: w.gpu.on,
 		Plan: p, Cells: p.Possible(), Catalog: cat, Files: fsys, Store: st, Secrets: secrets,
 		Concurrency: w.concurrency, CPUs: runtime.NumCPU(), Memory: freeMemory(),
 		Scratch: run.scratch, Logs: run.logs, Events: rep.Event, SkipTests: w.noTests, OnlyTest: w.onlyTest,
 		Engine: func(ctx context.Context) (engine.Engine, error) {
-			e, err := w.connect(ctx, dirs, run, rep)
-			if err != nil {
-				return nil, err
-			}
-			return engine.Retry(e, engine.Policy{}), nil
+			return w.connect(ctx, dirs, run, rep)
 		},
 	})
 	if err := rep.Close(); err != nil {
@@ -138,6 +186,9 @@ func (a *app) work(ctx context.Context, w *work, args []string) error {
 			runErr = err
 		}
 	}
+	if err := a.attest(ctx, st, cat, p, res); err != nil && runErr == nil {
+		runErr = err
+	}
 	if err := a.results(st, p, res); err != nil {
 		return err
 	}
@@ -150,18 +201,6 @@ func (a *app) work(ctx context.Context, w *work, args []string) error {
 		}
 	}
 	return nil
-}
-
-// connect gives the engine that the flags name.
-func (w *work) connect(ctx context.Context, dirs dirs, run runDirs, rep *report.Reporter) (engine.Engine, error) {
-	if w.engine == "dagger" {
-		return dagger.Connect(ctx, dagger.Options{Scratch: run.scratch, Log: filepath.Join(run.logs, "dagger.log")})
-	}
-	return buildkit.Connect(ctx, buildkit.Options{
-		Address: w.engine, BuildkitHost: os.Getenv("BUILDKIT_HOST"), StateDir: filepath.Join(dirs.data, "buildkitd"),
-		Binary: besideProgram("buildkitd"), Keep: w.keep,
-		Progress: func(s string) { rep.Event(execute.Event{Kind: execute.Message, Text: s, Time: time.Now()}) },
-	})
 }
 
 // knownTest refuses --test with a name that no test of the plan has.

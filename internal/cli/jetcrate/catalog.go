@@ -239,6 +239,9 @@ func (a *app) plan(s *selection, args []string) (*spec.Catalog, fs.FS, *plan.Pla
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	if err := a.drift(cat, p); err != nil {
+		return nil, nil, nil, err
+	}
 	if !s.all && !s.whole {
 		for _, c := range p.Cells {
 			if c.Impossible != nil {

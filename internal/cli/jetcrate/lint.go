@@ -8,6 +8,7 @@ import (
 
 	"github.com/jetcrate/jetcrate/docs"
 	"github.com/jetcrate/jetcrate/internal/diag"
+	"github.com/jetcrate/jetcrate/internal/lock"
 	"github.com/jetcrate/jetcrate/internal/matrix"
 	"github.com/jetcrate/jetcrate/internal/plan"
 	"github.com/jetcrate/jetcrate/internal/solve"
@@ -62,6 +63,7 @@ plans. A warning is silenced by a comment on its line, or on a line of its own a
 			return nil
 		},
 	}
+	a.lockedFlag(c)
 	c.Flags().StringVar(&explain, "explain", "", "say what a code means, with examples")
 	_ = c.RegisterFlagCompletionFunc("explain", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return codes(), cobra.ShellCompDirectiveNoFileComp
@@ -99,6 +101,13 @@ func (a *app) lint() (*spec.Catalog, diag.List, int, error) {
 			list = append(list, plan.Lint(cat, p)...)
 		}
 	}
+	if a.locked && !list.HasErrors() {
+		_, loose, err := a.loose()
+		if err != nil {
+			return nil, nil, 0, err
+		}
+		list = append(list, lock.Drift(cat, loose, true)...)
+	}
 	return cat, spec.Ignore(fsys, cat, list, len(a.matrix) == 0), cells, nil
 }
 
@@ -129,26 +138,4 @@ func codes() []string {
 		}
 	}
 	return out
-}
-
-func (a *app) schemaCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "schema " + strings.Join(spec.Kinds(), "|"), Short: "Print the JSON schema of a file format",
-		Example:   "  jetcrate schema package > package.schema.json",
-		ValidArgs: spec.Kinds(),
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return usage{fmt.Errorf("name one schema; allowed: %s", strings.Join(spec.Kinds(), ", "))}
-			}
-			return nil
-		},
-		RunE: func(_ *cobra.Command, args []string) error {
-			b, err := spec.Schema(args[0])
-			if err != nil {
-				return usage{fmt.Errorf("no schema %q; allowed: %s", args[0], strings.Join(spec.Kinds(), ", "))}
-			}
-			_, err = a.stdout.Write(b)
-			return err
-		},
-	}
 }

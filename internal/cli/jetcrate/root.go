@@ -44,6 +44,7 @@ type app struct {
 	storeAt    string
 	insecure   bool
 	output     string
+	locked     bool // --locked
 }
 
 // usage is a mistake in a command line.
@@ -160,8 +161,9 @@ that line in the matrix. CUDA_VERSION, L4T_VERSION, PYTHON_VERSION and
 	f.StringVar(&a.storeAt, "store", os.Getenv("JETCRATE_STORE"), "registry that is the store: host/repository (default: the embedded one)")
 	f.BoolVar(&a.insecure, "store-insecure", false, "speak plain HTTP with --store")
 	f.StringVarP(&a.output, "output", "o", "text", "form of the result: text, json or jsonl")
-	root.AddCommand(a.lintCommand(), a.schemaCommand(), a.planCommand(), a.dockerfileCommand(), a.buildCommand(), a.testCommand(),
-		a.listCommand(), a.showCommand(), a.newCommand(), a.matrixCommand(), a.explainCommand(), a.tableCommand(), a.storeCommand(), a.versionCommand())
+	root.AddCommand(a.lintCommand(), a.lockCommand(), a.schemaCommand(), a.planCommand(), a.dockerfileCommand(), a.buildCommand(), a.testCommand(),
+		a.listCommand(), a.showCommand(), a.newCommand(), a.matrixCommand(), a.explainCommand(), a.diffCommand(), a.graphCommand(), a.whyCommand(), a.tableCommand(), a.docsCommand(), a.inspectCommand(), a.siteCommand(), a.storeCommand(), a.reportCommand(), a.runsCommand(), a.pipelineCommand(), a.upstreamCommand(), a.wheelsCommand(), a.serveCommand(), a.versionCommand())
+	root.AddCommand(a.publishCommand(), a.keysCommand(), a.verifyCommand(), a.withdrawCommand(), a.releaseCommand())
 	root.InitDefaultCompletionCmd()
 	return root
 }

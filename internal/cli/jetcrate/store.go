@@ -141,15 +141,7 @@ func (a *app) listRuns(list store.Contents) error {
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	for _, r := range list.Runs {
-		state := "failed"
-		switch {
-		case r.Ended.IsZero() && r.Live:
-			state = "under way"
-		case r.Ended.IsZero():
-			state = "killed"
-		case r.Good:
-			state = "good"
-		}
+		state := runState(r)
 		if slices.Contains(list.Pins, store.RunName(r.ID)) {
 			state += ", pinned"
 		}
@@ -344,4 +336,17 @@ func shortDigest(d string) string {
 		return "sha256:" + hex[:12]
 	}
 	return d
+}
+
+// runState says how a run ended, or that it goes on.
+func runState(r store.RunInfo) string {
+	switch {
+	case r.Ended.IsZero() && r.Live:
+		return "under way"
+	case r.Ended.IsZero():
+		return "killed"
+	case r.Good:
+		return "good"
+	}
+	return "failed"
 }

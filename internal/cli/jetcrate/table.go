@@ -5,10 +5,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
+	"github.com/jetcrate/jetcrate/internal/plan"
+	"github.com/jetcrate/jetcrate/internal/publish/ledger"
+	"github.com/jetcrate/jetcrate/internal/store"
 	"github.com/jetcrate/jetcrate/internal/table"
 	"github.com/jetcrate/jetcrate/internal/table/fold"
 )
@@ -16,11 +20,14 @@ import (
 func (a *app) tableCommand() *cobra.Command {
 	s := selection{all: true}
 	var out string
+	var of place
 	c := &cobra.Command{
-		Use: "table", Short: "Write the compatibility table of what the store holds for the matrix",
-		Example: "  jetcrate table\n  jetcrate table --out site/", Args: noArgs,
+		Use: "table", Short: "Write the compatibility table of what the store holds for the matrix, or of what was published",
+		Example: "  jetcrate table\n  jetcrate table --published registry.example.org/jetson --out site/", Args: noArgs,
 		Long: `Writes table.json, which jet answers from, and table.md. A row says what evidence
-says and nothing else: a cell without an image or without tests is shown as such.`,
+says and nothing else: a cell without an image or without tests is shown as such.
+With --published it is the fold of the signed log of a place and of the matrix, and
+carries that log: whoever has one such table can tell that the next goes on from it.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := a.formats("text", "json"); err != nil {
 				return err
@@ -37,12 +44,24 @@ says and nothing else: a cell without an image or without tests is shown as such
 			if out == "" {
 				out = d.data
 			}
+			aliases := func(pkg string) []string { return cat.Packages[pkg].Aliases }
+			if of.to != "" {
+				rules := cat.Matrix.Repository(of.to)
+				return a.withLedger(ctx, of, rules, func(_ *store.Store, l *ledger.Ledger) error {
+					s, err := l.Read(ctx)
+					if err != nil {
+						return err
+					}
+					p.Cells = slices.DeleteFunc(p.Cells, func(c *plan.Cell) bool { return c.Platform.Testbed && !rules.Testbed })
+					return a.writeTable(fold.Published(p, l.Place(), s.Rows(), s.Others(), s.Signed, aliases), out)
+				})
+			}
 			st, err := a.openStore(ctx, d)
 			if err != nil {
 				return err
 			}
 			defer st.Close()
-			t, err := fold.Table(ctx, p, st, func(pkg string) []string { return cat.Packages[pkg].Aliases })
+			t, err := fold.Table(ctx, p, st, aliases)
 			if err != nil {
 				return fmt.Errorf("making the table: %w", err)
 			}
@@ -50,6 +69,7 @@ says and nothing else: a cell without an image or without tests is shown as such
 		},
 	}
 	c.Flags().StringVar(&out, "out", "", "folder for table.json and table.md (default: where jet looks)")
+	of.flags(c, "published", "place whose log is folded: host/path (default: what the store holds)")
 	return c
 }
 

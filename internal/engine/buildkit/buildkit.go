@@ -107,7 +107,7 @@ func (d *daemon) images(images map[string]engine.Image) (map[string]content.Stor
 }
 
 // errGone is what a daemon that dies gives.
-var errGone = errors.New("the engine is gone: run the command again, what was finished is kept")
+var errGone = fmt.Errorf("%w: run the command again, what was finished is kept", engine.ErrGone)
 
 // wrap names what was being done, and prefers the context's own word: the
 // daemon reports a cancelled call in many ways.

@@ -95,13 +95,19 @@ func (d *daemon) run(call, ctx context.Context, r engine.Run, started chan struc
 		}
 		states = append(states, llb.Local(name, llb.SharedKeyHint(dir)))
 	}
+	all := func(session string) []llb.State {
+		states[0] = llb.OCILayout("docker.io/jetcrate/image@"+r.Image.Digest, // for logs only
+			llb.OCIStore(session, strings.TrimSuffix(refs["image"], "@"+r.Image.Digest)))
+		return states
+	}
+	if len(r.Devices) > 0 {
+		return d.runWithDevices(call, ctx, opt, r, cfg, platform, all, started, exit)
+	}
 	_, err = d.client.Build(call, opt, "jetcrate", func(call context.Context, c gateway.Client) (*gateway.Result, error) {
 		req := gateway.NewContainerRequest{Platform: &pb.Platform{
 			OS: platform.OS, Architecture: platform.Architecture, Variant: platform.Variant,
 		}}
-		states[0] = llb.OCILayout("docker.io/jetcrate/image@"+r.Image.Digest, // for logs only llb.Platform(platform),
-			llb.OCIStore(c.BuildOpts().SessionID, strings.TrimSuffix(refs["image"], "@"+r.Image.Digest)))
-		for i, st := range states {
+		for i, st := range all(c.BuildOpts().SessionID) {
 			ref, err := evaluate(call, c, st, platform)
 			if err != nil {
 				return nil, err

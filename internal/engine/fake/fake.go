@@ -19,6 +19,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -49,6 +50,9 @@ type Engine struct {
 	// Files says what a folder build leaves, path to content; a nil map leaves
 	// the file of the instructions.
 	Files func(b engine.Build) map[string]string
+	// Layer says what the layer of an image build holds beside the file of the
+	// instructions, path to content.
+	Layer func(b engine.Build) map[string]string
 }
 
 var _ engine.Engine = (*Engine)(nil)
@@ -78,7 +82,7 @@ func (e *Engine) Build(ctx context.Context, b engine.Build) (engine.Result, erro
 	if b.Output.Dir != "" {
 		err = e.writeFolder(b, c)
 	} else {
-		res, err = writeImage(b, c)
+		res, err = e.writeImage(b, c)
 	}
 	if err != nil {
 		emit(engine.Done, "", err.Error())
@@ -153,7 +157,7 @@ func (e *Engine) writeFolder(b engine.Build, c chain) error {
 	return nil
 }
 
-func writeImage(b engine.Build, c chain) (engine.Result, error) {
+func (e *Engine) writeImage(b engine.Build, c chain) (engine.Result, error) {
 	base := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
 	if c.base != nil {
 		img, err := engine.OpenImage(*c.base)
@@ -162,7 +166,11 @@ func writeImage(b engine.Build, c chain) (engine.Result, error) {
 		}
 		base = img
 	}
-	layer, err := c.layer()
+	var more map[string]string
+	if e.Layer != nil {
+		more = e.Layer(b)
+	}
+	layer, err := c.layer(more)
 	if err != nil {
 		return engine.Result{}, err
 	}
@@ -242,21 +250,26 @@ func writeBlobs(img v1.Image, out engine.Output) error {
 }
 
 // layer is the file of the chain's instructions.
-func (c chain) layer() (v1.Layer, error) {
+func (c chain) layer(more map[string]string) (v1.Layer, error) {
+	files := maps.Clone(more)
+	if files == nil {
+		files = map[string]string{}
+	}
+	files[c.file()] = c.text()
 	var buf bytes.Buffer
 	w := tar.NewWriter(&buf)
-	text := c.text()
-	for _, h := range []*tar.Header{
-		{Typeflag: tar.TypeDir, Name: "fake/", Mode: 0o755, Format: tar.FormatPAX},
-		{Typeflag: tar.TypeReg, Name: c.file(), Mode: 0o644, Size: int64(len(text)), Format: tar.FormatPAX},
-	} {
+	headers := []*tar.Header{{Typeflag: tar.TypeDir, Name: "fake/", Mode: 0o755, Format: tar.FormatPAX}}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		headers = append(headers, &tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o644, Size: int64(len(files[name])), Format: tar.FormatPAX})
+	}
+	for _, h := range headers {
 		h.ModTime = time.Unix(0, 0)
 		if err := w.WriteHeader(h); err != nil {
 			return nil, err
 		}
-	}
-	if _, err := io.WriteString(w, text); err != nil {
-		return nil, err
+		if _, err := io.WriteString(w, files[h.Name]); err != nil {
+			return nil, err
+		}
 	}
 	if err := w.Close(); err != nil {
 		return nil, err

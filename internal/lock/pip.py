@@ -1,0 +1,21 @@
+"""Runs pip's resolver for another machine: pip reads environment markers, what is installed and which wheels fit
+from the interpreter that runs it. Here the markers are those of the target, and what is installed are the stubs."""
+import json
+import sys
+
+asked = json.load(sys.stdin)
+try:
+    import pip  # noqa: F401
+except ImportError:
+    sys.exit("python3 has no pip: apt-get install python3-pip")
+
+from pip._internal.cli import cmdoptions
+from pip._internal.cli.main import main
+from pip._vendor.packaging import markers
+
+markers.default_environment = lambda: dict(asked["markers"])
+# pip allows --platform only with --target, and then takes nothing for installed
+cmdoptions.check_dist_restriction = lambda *_, **__: None
+# what lies beside pip on this machine is not installed on the target
+sys.path[:] = [asked["stubs"]] + [p for p in sys.path if not p.endswith(("site-packages", "dist-packages"))]
+sys.exit(main(asked["args"]))

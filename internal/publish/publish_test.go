@@ -1,0 +1,215 @@
+package publish_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/stretchr/testify/require"
+
+	"github.com/jetcrate/jetcrate/internal/engine"
+	"github.com/jetcrate/jetcrate/internal/execute"
+	"github.com/jetcrate/jetcrate/internal/publish"
+	"github.com/jetcrate/jetcrate/internal/store"
+	"github.com/jetcrate/jetcrate/internal/table"
+)
+
+func TestPublish(t *testing.T) {
+	l := newLab(t)
+	p := l.plan("36.4.0 cpu")
+	l.build(p)
+
+	look, err := l.publisher(p).Look(context.Background(), p.Cells)
+	require.NoError(t, err)
+	require.Empty(t, l.tags("cpu"), "looking writes nothing")
+	c := look.Changes[0]
+	require.Equal(t, publish.Add, c.Action)
+	require.True(t, c.Copy && c.Log && c.Tag)
+	require.Equal(t, l.place+"/cpu:1.2.0-r36.4.0-py311", c.Image)
+	require.Len(t, look.Moves, 2)
+
+	done, err := l.publish(p)
+	require.NoError(t, err)
+	require.False(t, done.Refused())
+	d := l.digest(p)
+	require.Equal(t, map[string]string{"1.2.0-r36.4.0-py311": d, "1.2-r36.4": d, "r36.4": d}, l.tags("cpu"))
+	require.EqualValues(t, 2, done.Entries, "the key and the image")
+
+	// What is published is whole, and its evidence came along.
+	ref, err := name.NewDigest(l.place + "/cpu@" + d)
+	require.NoError(t, err)
+	img, err := remote.Image(ref)
+	require.NoError(t, err)
+	layers, err := img.Layers()
+	require.NoError(t, err)
+	for _, layer := range layers {
+		rc, err := layer.Compressed()
+		require.NoError(t, err)
+		require.NoError(t, rc.Close())
+	}
+	idx, err := remote.Referrers(ref)
+	require.NoError(t, err)
+	m, err := idx.IndexManifest()
+	require.NoError(t, err)
+	attached, err := l.store.Referrers(context.Background(), d)
+	require.NoError(t, err)
+	require.Len(t, m.Manifests, len(attached))
+	require.NotEmpty(t, attached)
+
+	again, err := l.publish(p)
+	require.NoError(t, err)
+	require.Equal(t, "present: ", reasons(again))
+	require.Empty(t, again.Moves)
+	require.EqualValues(t, 2, again.Entries)
+}
+
+func TestMovingTagsGoForward(t *testing.T) {
+	l := newLab(t)
+	newer, older, next := l.plan("36.4.0 cpu:1.2.0"), l.plan("36.4.0 cpu:1.1.0"), l.plan("36.4.3 cpu:1.1.0")
+	for _, p := range []string{"36.4.0 cpu:1.2.0", "36.4.0 cpu:1.1.0", "36.4.3 cpu:1.1.0"} {
+		l.build(l.plan(p))
+	}
+	_, err := l.publish(newer)
+	require.NoError(t, err)
+	_, err = l.publish(older)
+	require.NoError(t, err)
+	require.Equal(t, l.digest(newer), l.tags("cpu")["r36.4"], "an older version takes no tag from a newer one")
+	require.Equal(t, l.digest(older), l.tags("cpu")["1.1-r36.4"])
+	_, err = l.publish(next)
+	require.NoError(t, err)
+	require.Equal(t, l.digest(newer), l.tags("cpu")["r36.4"])
+	require.Equal(t, l.digest(next), l.tags("cpu")["1.1-r36.4"], "a newer release of the line does")
+	require.Len(t, l.tags("cpu"), 3+3)
+
+	// A tag that somebody else moved is left alone.
+	repo, err := name.NewRepository(l.place + "/cpu")
+	require.NoError(t, err)
+	img, _, err := l.store.Image(context.Background(), store.Base, newer.Node(newer.Cells[0].Image).Chain[0])
+	require.NoError(t, err)
+	require.NoError(t, remote.Write(repo.Tag("r36.4"), img))
+	done, err := l.publish(newer)
+	require.NoError(t, err)
+	require.Len(t, done.Moves, 1)
+	require.Contains(t, done.Moves[0].Reason, "the log does not know")
+	foreign, err := img.Digest()
+	require.NoError(t, err)
+	require.Equal(t, foreign.String(), l.tags("cpu")["r36.4"])
+}
+
+// An image that is not tested, or not as the place wants it, gets there in no way.
+func TestUntestedIsNotPublished(t *testing.T) {
+	fails := func(r engine.Run) (engine.Exit, string, string) {
+		if strings.Contains(strings.Join(r.Args, " "), "cpu --version") {
+			return engine.Exit{Code: 1}, "", "no"
+		}
+		return engine.Exit{}, "", ""
+	}
+	for _, c := range []struct {
+		name, target string
+		prepare      func(*lab)
+		after        func(*lab)
+		build        func(*execute.Options)
+		want         string
+	}{
+		{name: "its test failed", target: "36.4.0 cpu", prepare: func(l *lab) { l.engine.Exit = fails }, want: "failed"},
+		{name: "nobody ran its tests", target: "36.4.0 cpu", build: func(o *execute.Options) { o.SkipTests = true }, want: "never run"},
+		{name: "it has no tests", target: "36.4.0 untested", want: "no test of it has passed"},
+		{name: "its GPU test was skipped", target: "36.4.0 gpu", want: "was skipped (no GPU)"},
+		{name: "its GPU test was simulated", target: "36.4.0 gpu", after: func(l *lab) {
+			l.evidence(l.plan("36.4.0 gpu"), "on-gpu", func(e *execute.Evidence) { e.Status, e.Reason = "simulated", "no driver facts" })
+		}, want: "was only simulated (no driver facts)"},
+		{name: "its platform is a stand-in", target: "36.3.0 cpu", want: "stand-in"},
+		{name: "its evidence is another test's", target: "36.4.0 cpu", after: func(l *lab) {
+			l.evidence(l.plan("36.4.0 cpu"), "works", func(e *execute.Evidence) { e.Test = "other" })
+		}, want: "evidence that is of another test"},
+		{name: "a test that the place requires does not exist", target: "36.4.0 cpu", prepare: func(l *lab) { l.rules.Tests = []string{"works", "gpu/soak"} }, want: "it has no test gpu/soak"},
+		{name: "it was withdrawn", target: "36.4.0 cpu", after: func(l *lab) {
+			_, err := l.publish(l.plan("36.4.0 cpu"))
+			require.NoError(l, err)
+			require.NoError(l, publish.Withdraw(context.Background(), l.ledger(), &l.signer, l.digest(l.plan("36.4.0 cpu")), "it burns"))
+			l.site = newSite(l)
+			l.rules.Repository = l.place
+		}, want: "it was withdrawn: it burns"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := newLab(t)
+			if c.prepare != nil {
+				c.prepare(l)
+			}
+			p := l.plan(c.target)
+			var opts []func(*execute.Options)
+			if c.build != nil {
+				opts = append(opts, c.build)
+			}
+			l.build(p, opts...)
+			if c.after != nil {
+				c.after(l)
+			}
+			before := len(l.tags(p.Cells[0].Name))
+			done, err := l.publish(p)
+			require.NoError(t, err)
+			// A failed test leaves no image of the target at all.
+			require.Contains(t, []publish.Action{publish.Refuse, publish.None}, done.Changes[0].Action)
+			if done.Changes[0].Action == publish.Refuse {
+				require.Contains(t, reasons(done), c.want)
+			}
+			require.Len(t, l.tags(p.Cells[0].Name), before)
+
+			// Nor by going round the judge: the log takes no such entry.
+			if before == 0 {
+				s, err := l.ledger().Read(context.Background())
+				require.NoError(t, err)
+				require.Empty(t, s.Items)
+				require.Empty(t, s.Waiting)
+			}
+		})
+	}
+}
+
+func TestOptionalGPU(t *testing.T) {
+	l := newLab(t)
+	l.rules.GPU = "optional"
+	p := l.plan("36.4.0 gpu")
+	l.build(p)
+	done, err := l.publish(p)
+	require.NoError(t, err)
+	require.False(t, done.Refused(), reasons(done))
+	s, err := l.ledger().Read(context.Background())
+	require.NoError(t, err)
+	row := s.Rows()[0]
+	require.Equal(t, 1, row.Evidence.Skipped, "and the row says so")
+	require.Equal(t, table.Current, row.Status)
+}
+
+func TestTagsAreNeverMoved(t *testing.T) {
+	l := newLab(t)
+	p := l.plan("36.4.0 cpu")
+	l.build(p)
+	_, err := l.publish(p)
+	require.NoError(t, err)
+	first := l.digest(p)
+
+	l.edit("packages/a/cpu/package.yaml", "summary: linked", "summary: linked\nenv: {CPU: \"2\"}")
+	rebuilt := l.plan("36.4.0 cpu")
+	l.build(rebuilt)
+	require.NotEqual(t, first, l.digest(rebuilt))
+	done, err := l.publish(rebuilt)
+	require.NoError(t, err)
+	require.Contains(t, reasons(done), "such a tag is never moved: publish it with --revision")
+	require.Equal(t, first, l.tags("cpu")["1.2.0-r36.4.0-py311"])
+
+	pub := l.publisher(rebuilt)
+	pub.Revision = "2"
+	look, err := pub.Look(context.Background(), rebuilt.Cells)
+	require.NoError(t, err)
+	_, err = pub.Publish(context.Background(), look, &l.signer, func(string) {})
+	require.NoError(t, err)
+	require.Equal(t, l.digest(rebuilt), l.tags("cpu")["1.2.0-r36.4.0-py311-2"])
+	require.Equal(t, l.digest(rebuilt), l.tags("cpu")["1.2-r36.4"])
+	s, err := l.ledger().Read(context.Background())
+	require.NoError(t, err)
+	rows := s.Rows()
+	require.Equal(t, []table.Status{table.Superseded, table.Current}, []table.Status{rows[0].Status, rows[1].Status})
+}

@@ -1,0 +1,233 @@
+package page
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jetcrate/jetcrate/internal/solve"
+	"github.com/jetcrate/jetcrate/internal/spec"
+	"github.com/jetcrate/jetcrate/internal/version"
+)
+
+// survey says where a package is possible.
+type survey struct {
+	columns []*column
+	barred  []*column // where no version is possible
+	answers []*answer // by site
+}
+
+// column is the sites on which all versions of a package fare alike.
+type column struct {
+	sites []int
+	label string
+	cells []string // by version
+	notes []string // by version: what stands on others speaks against it
+}
+
+// answer is what a target without a version gets on a site.
+type answer struct {
+	site     *site
+	stack    int            // the first on which it is possible; the default one where it is nowhere
+	root     *solve.Closure // nil where it is possible with no stack
+	reason   string         // why it is not, with the default stack
+	possible [][]bool       // by version, by stack
+	chosen   []int          // by stack: the version, -1 where there is none
+}
+
+func (w *writer) survey(p *spec.Package) (*survey, error) {
+	s := &survey{}
+	byCells := map[string]*column{}
+	for i, at := range w.sites {
+		a, err := ask(at, p)
+		if err != nil {
+			return nil, err
+		}
+		s.answers = append(s.answers, a)
+		cells := a.cells(p)
+		id := strings.Join(cells, "\x00")
+		c := byCells[id]
+		if c == nil {
+			c = &column{cells: cells}
+			byCells[id] = c
+			if a.root == nil {
+				s.barred = append(s.barred, c)
+			} else {
+				s.columns = append(s.columns, c)
+			}
+		}
+		c.sites = append(c.sites, i)
+	}
+	for _, c := range append(slices.Clone(s.columns), s.barred...) {
+		c.label = w.label(c.sites)
+	}
+	for _, c := range s.columns {
+		c.notes = make([]string, len(p.Versions))
+		for v, cell := range c.cells {
+			if cell != "" {
+				continue
+			}
+			reason, err := beyond(w.sites[c.sites[0]], p, v)
+			if err != nil {
+				return nil, err
+			}
+			c.notes[v] = reason
+		}
+	}
+	return s, nil
+}
+
+// ask solves all versions of a package on a site, and none in particular.
+func ask(at *site, p *spec.Package) (*answer, error) {
+	a := &answer{site: at, possible: make([][]bool, len(p.Versions)), chosen: make([]int, len(at.stacks))}
+	for i := range a.possible {
+		a.possible[i] = make([]bool, len(at.stacks))
+	}
+	for k, on := range at.stacks {
+		a.chosen[k] = -1
+		res, reason, err := resolve(on, p.Name, "")
+		if err != nil {
+			return nil, err
+		}
+		if res == nil {
+			if k == 0 {
+				a.reason = reason
+			}
+			continue
+		}
+		if a.root == nil {
+			a.root, a.stack = res, k
+		}
+		for v := range p.Versions {
+			if res.Version == &p.Versions[v] {
+				a.chosen[k], a.possible[v][k] = v, true
+				continue
+			}
+			if !meets(on.Platform, &p.Versions[v]) {
+				continue
+			}
+			other, _, err := resolve(on, p.Name, p.Versions[v].Version)
+			if err != nil {
+				return nil, err
+			}
+			a.possible[v][k] = other != nil && other.Version == &p.Versions[v]
+		}
+	}
+	return a, nil
+}
+
+// resolve is a package's closure on a site, or why there is none.
+func resolve(on *solve.Site, name, version string) (*solve.Closure, string, error) {
+	res, err := on.Solve([]spec.Target{{Name: name, Version: version}}, nil)
+	var impossible *solve.Impossible
+	switch {
+	case errors.As(err, &impossible):
+		return nil, strings.Join(impossible.Reasons, "; "), nil
+	case err != nil:
+		return nil, "", err
+	}
+	return res.Targets[0], "", nil
+}
+
+func meets(on solve.Platform, v *spec.Version) bool {
+	ok, _ := on.Meets(v.Requires)
+	return ok
+}
+
+// cells say for each version of a package with which stacks it is possible:
+// "" with none, "yes" with all, else their CUDA versions; bold is what a target
+// without a version gets.
+func (a *answer) cells(p *spec.Package) []string {
+	out := make([]string, len(p.Versions))
+	for v := range p.Versions {
+		var names []string
+		possible, chosen := 0, 0
+		for k, on := range a.site.stacks {
+			if !a.possible[v][k] {
+				continue
+			}
+			possible++
+			name := on.Platform.Stack.Version
+			if a.chosen[k] == v {
+				chosen++
+				name = "**" + name + "**"
+			}
+			names = append(names, name)
+		}
+		switch {
+		case possible == 0:
+		case possible == len(a.site.stacks) && chosen == possible:
+			out[v] = "**yes**"
+		case possible == len(a.site.stacks) && chosen == 0:
+			out[v] = "yes"
+		default:
+			out[v] = strings.Join(names, ", ")
+		}
+	}
+	return out
+}
+
+// beyond says why a version is impossible on a site where its own conditions
+// hold: what it stands on speaks against it. It is empty where they do not hold.
+func beyond(at *site, p *spec.Package, v int) (string, error) {
+	for _, on := range at.stacks {
+		if ok, _ := on.Platform.Meets(p.Requires); !ok || !meets(on.Platform, &p.Versions[v]) {
+			continue
+		}
+		_, reason, err := resolve(on, p.Name, p.Versions[v].Version)
+		if err != nil || reason != "" {
+			return reason, err
+		}
+	}
+	return "", nil
+}
+
+// label names sites shortly: a major release or a line stands for all its
+// releases.
+func (w *writer) label(sites []int) string {
+	if len(sites) == len(w.sites) {
+		return "every platform"
+	}
+	type group struct{ flavour, major, line string }
+	whole, part, lines := map[group]int{}, map[group]int{}, map[group]int{}
+	of := func(i int) group {
+		p := w.sites[i].platform
+		r, _ := version.ParseL4T(p.L4T)
+		major, line, _ := strings.Cut(r.Line(), ".")
+		return group{p.Flavour, major, line}
+	}
+	count := func(in map[group]int, g group) {
+		in[group{g.flavour, g.major, ""}]++
+		in[g]++
+	}
+	for i := range w.sites {
+		g := of(i)
+		if whole[g] == 0 {
+			lines[group{g.flavour, g.major, ""}]++
+		}
+		count(whole, g)
+	}
+	for _, i := range sites {
+		count(part, of(i))
+	}
+	var out []string
+	for _, i := range sites {
+		g := of(i)
+		major := group{g.flavour, g.major, ""}
+		name := "r" + w.sites[i].platform.L4T
+		switch {
+		case part[major] == whole[major] && lines[major] > 1:
+			name = "r" + g.major
+		case part[g] == whole[g]:
+			name = fmt.Sprintf("r%s.%s", g.major, g.line)
+		}
+		if g.flavour != "" && g.flavour != "tegra" {
+			name += " " + g.flavour
+		}
+		if !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return strings.Join(out, ", ")
+}
