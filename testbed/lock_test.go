@@ -22,6 +22,7 @@ const fromIndexYAML = `name: from-index
 group: python
 summary: Two distributions of an index, on what was built from source
 depends: [python, pycparser]
+requires: {python: "3.11"}
 versions: [{version: "1.0"}]
 build:
   depends: [python-dev]
@@ -98,7 +99,7 @@ func TestLockedPython(t *testing.T) {
 		code := jetcrate.Main(args, strings.NewReader(""), &out, &out)
 		return code, out.String()
 	}
-	code, out := run("build", "from-index", "--l4t", "36.4", "--locked")
+	code, out := run("build", "from-index", "--l4t", "36.4.0", "--locked")
 	require.Equal(t, 1, code, out)
 	require.Contains(t, out, "jetcrate.lock does not have what from-index 1.0 installs from a Python index on L4T 36.4 (debian 12), Python 3.11, CUDA 12.6")
 
@@ -110,14 +111,14 @@ func TestLockedPython(t *testing.T) {
 	require.Contains(t, string(lock), "- name: markupsafe\n")
 	require.NotContains(t, string(lock), "- name: pycparser\n", "it lies below")
 
-	code, out = run("build", "from-index", "--l4t", "36.4", "--locked")
+	code, out = run("build", "from-index", "--l4t", "36.4.0", "--locked")
 	require.Equal(t, 0, code, out)
 	require.Contains(t, out, "test imports")
 
 	// Other bytes under the same name are refused.
 	damaged.Store(true)
 	write()
-	code, out = run("build", "from-index", "--l4t", "36.4", "--locked")
+	code, out = run("build", "from-index", "--l4t", "36.4.0", "--locked")
 	require.Equal(t, 3, code, out)
 	require.Contains(t, out, "DO NOT MATCH THE HASHES")
 }

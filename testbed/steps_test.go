@@ -203,3 +203,46 @@ func TestPackArchive(t *testing.T) {
 	}
 	require.Equal(t, digests[0], digests[1])
 }
+
+// TestCheckoutLocked checks out the commit of the lock, wherever the ref is by now.
+func TestCheckoutLocked(t *testing.T) {
+	b := newWorkbench(t)
+	origin := filepath.Join(b.dir, "origin")
+	git := func(args ...string) string {
+		t.Helper()
+		cmd := exec.Command("git", append([]string{"-c", "user.name=t", "-c", "user.email=t@localhost"}, args...)...)
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		return strings.TrimSpace(string(out))
+	}
+	git("init", "-q", "-b", "main", origin)
+	var commits []string
+	for _, text := range []string{"one", "two", "three"} {
+		require.NoError(t, os.WriteFile(filepath.Join(origin, "file"), []byte(text), 0o644))
+		git("-C", origin, "add", "file")
+		git("-C", origin, "commit", "-q", "-m", text)
+		commits = append(commits, git("-C", origin, "rev-parse", "HEAD"))
+	}
+	git("-C", origin, "tag", "-a", "-m", "second", "v2", commits[1])
+	for _, c := range []struct{ name, ref, commit, want, fails string }{
+		{name: "a branch as it is", ref: "main", want: "three"},
+		{name: "a branch that has moved on", ref: "main", commit: commits[0], want: "one"},
+		{name: "a tag", ref: "v2", commit: commits[1], want: "two"},
+		{name: "a tag that was moved", ref: "v2", commit: commits[2], want: "three"},
+		{name: "a commit that is gone", ref: "main", commit: strings.Repeat("1", 40), fails: strings.Repeat("1", 40)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			src := filepath.Join(t.TempDir(), "src")
+			out, err := b.step("git/checkout", "REPOSITORY=file://"+origin, "REF="+c.ref, "DESTINATION="+src, "SUBMODULES=false", "FULL=false", "COMMIT="+c.commit)
+			if c.fails != "" {
+				require.Error(t, err, out)
+				require.Contains(t, out, c.fails)
+				return
+			}
+			require.NoError(t, err, out)
+			text, err := os.ReadFile(filepath.Join(src, "file"))
+			require.NoError(t, err)
+			require.Equal(t, c.want, string(text))
+		})
+	}
+}

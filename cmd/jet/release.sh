@@ -2,7 +2,8 @@
 # Makes the release folder that install.sh reads: jet for ARM64 and x86-64, its
 # Debian packages, install.sh and SHA256SUMS. The same sources give the same bytes.
 #
-#   cmd/jet/release.sh DIR        default: dist
+#   cmd/jet/release.sh DIR                    default: dist
+#   TABLE=table.json cmd/jet/release.sh DIR   ... with a table for devices that never fetch one
 set -euo pipefail
 here=$(cd "$(dirname "$0")/../.." && pwd)
 dir=${1:-$here/dist}
@@ -17,8 +18,13 @@ export SOURCE_DATE_EPOCH CGO_ENABLED=0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/out"
+overlay=()
+if [ -n "${TABLE:-}" ]; then
+    printf '{"Replace":{"%s/internal/cli/jet/embedded.json":"%s"}}' "$here" "$(realpath "$TABLE")" >"$work/overlay.json"
+    overlay=(-overlay "$work/overlay.json")
+fi
 for arch in arm64 amd64; do
-    (cd "$here" && GOOS=linux GOARCH=$arch "${GO:-go}" build -trimpath -ldflags '-s -w' -o "$work/out/jet-linux-$arch" ./cmd/jet)
+    (cd "$here" && GOOS=linux GOARCH=$arch "${GO:-go}" build "${overlay[@]}" -trimpath -ldflags '-s -w' -o "$work/out/jet-linux-$arch" ./cmd/jet)
     if command -v dpkg-deb >/dev/null; then
         root=$work/deb-$arch
         install -D -m 755 "$work/out/jet-linux-$arch" "$root/usr/bin/jet"

@@ -118,6 +118,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	r := &run{
 		Options: o, states: map[string]*state{}, mask: newMask(o.Secrets), lines: o.Plan.Lines(),
 	}
+	r.work = r.produce
 	defer r.closeEngine()
 	if err := r.checkSecrets(); err != nil {
 		return &Result{}, err
@@ -155,6 +156,7 @@ type run struct {
 	tests  evidenceTags
 	lines  map[string]string // of the nodes' platforms
 	noted  *store.Run
+	work   func(ctx context.Context, s *state, dir string, log *nodeLog) error // makes a node
 	configs
 
 	journalOnce sync.Once

@@ -82,7 +82,7 @@ func origin(ctx context.Context, st *store.Store, rec store.Record) (Origin, boo
 	}
 	text, ok := m.Annotations[inputsAnnotation]
 	o := Origin{Record: rec}
-	if !ok || json.Unmarshal([]byte(text), &o.Inputs) != nil || o.Inputs.Key != rec.Key {
+	if !ok || json.Unmarshal([]byte(text), &o.Inputs) != nil || !o.Inputs.Valid(rec.Key) {
 		return Origin{}, false, nil
 	}
 	return o, true, nil

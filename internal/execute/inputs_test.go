@@ -2,12 +2,14 @@ package execute_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/jetcrate/jetcrate/internal/execute"
 	"github.com/jetcrate/jetcrate/internal/plan"
+	"github.com/jetcrate/jetcrate/internal/store"
 )
 
 // nodeOf finds a node of a plan by its title.
@@ -86,4 +88,26 @@ func TestAnnotationsOfLayersReachNoImage(t *testing.T) {
 	m, err := img.Manifest()
 	require.NoError(t, err)
 	require.NotContains(t, m.Annotations, "io.jetcrate.inputs")
+}
+
+func TestRecordsThatTellNonsenseAreLeftOut(t *testing.T) {
+	l := newLab(t)
+	ctx := context.Background()
+	key := strings.Repeat("a", 64)
+	for _, text := range []string{
+		`{`, `null`, `{"key":"` + key + `"}`, `{"key":"` + key + `","kind":"test"}`, `{"key":"` + key + `","kind":"base"}`,
+		`{"key":"` + key + `","kind":"linked","below":[{"key":"short"}]}`, `{"key":"` + key + `","kind":"linked","artifact":"x"}`,
+		`{"key":"` + key + `","kind":"linked","files":[{"path":"x"}]}`, `{"key":"` + strings.Repeat("b", 64) + `","kind":"linked"}`,
+	} {
+		_, err := l.store.PutFiles(ctx, store.Artifact, key, t.TempDir(), map[string]string{"io.jetcrate.inputs": text})
+		require.NoError(t, err)
+		origins, err := execute.Origins(ctx, l.store)
+		require.NoError(t, err)
+		require.Empty(t, origins, text)
+	}
+	_, err := l.store.PutFiles(ctx, store.Artifact, key, t.TempDir(), map[string]string{"io.jetcrate.inputs": `{"key":"` + key + `","kind":"artifact","package":"x"}`})
+	require.NoError(t, err)
+	origins, err := execute.Origins(ctx, l.store)
+	require.NoError(t, err)
+	require.Len(t, origins, 1)
 }

@@ -191,7 +191,7 @@ func (r *run) attempt(ctx context.Context, s *state, log *nodeLog) error {
 		return fmt.Errorf("making a folder to work in: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	return r.produce(ctx, s, dir, log)
+	return r.work(ctx, s, dir, log)
 }
 
 // passing reports whether an error may be gone a moment later: the fault is of

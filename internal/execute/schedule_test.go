@@ -220,3 +220,46 @@ func TestAnInterruptedRunIsJournalled(t *testing.T) {
 		require.NotEqual(t, execute.Failed, e.Status)
 	}
 }
+
+// The shards of a plan, one after the other with a store of their own on the same
+// registry, make what one run makes, each node once.
+func TestShardsMakeWhatOneRunMakes(t *testing.T) {
+	l := newLab(t)
+	_, err := l.run("kit", "two")
+	require.NoError(t, err)
+	whole, tests := l.calls.Builds(), l.calls.Runs()
+
+	l = newLab(t)
+	p := l.plan("kit", "two")
+	took := map[string]time.Duration{}
+	for _, n := range p.Nodes {
+		took[n.Key] = 10 * time.Minute // worth a job
+	}
+	s := p.Shard(plan.ShardOptions{Count: 2, Took: took})
+	require.Greater(t, len(s.Waves), 1)
+	var builds, runs []string
+	good := 0
+	for _, w := range s.Waves {
+		for _, x := range w {
+			only := map[string]bool{}
+			for _, k := range x.Nodes {
+				only[k] = true
+			}
+			l.options = func(o *execute.Options) { o.Only = only }
+			res, err := l.run("kit", "two")
+			require.NoError(t, err, x.Name)
+			require.Len(t, res.Nodes, len(x.Nodes))
+			builds, runs = append(builds, l.calls.Builds()...), append(runs, l.calls.Runs()...)
+			good += len(res.Cells)
+		}
+	}
+	require.ElementsMatch(t, whole, builds)
+	require.ElementsMatch(t, tests, runs)
+	require.Equal(t, 2, good, "each cell is one shard's")
+
+	l.options = nil
+	res, err := l.run("kit", "two")
+	require.NoError(t, err)
+	require.Zero(t, l.connected, "nothing is left to do")
+	require.True(t, res.Cells[0].Good && res.Cells[1].Good)
+}

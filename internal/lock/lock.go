@@ -106,6 +106,7 @@ type update struct {
 	lock     spec.Lock
 	outcomes []Outcome
 	down     map[string]string // hosts that do not answer, and why
+	answers  map[string]answer // of pip
 }
 
 // Update resolves what is loose. The lock that it gives is sorted; the outcomes
@@ -114,7 +115,7 @@ func Update(ctx context.Context, cat *spec.Catalog, loose []plan.Loose, o Option
 	if o.Say == nil {
 		o.Say = func(string) {}
 	}
-	u := &update{Options: o, cat: cat, lock: clone(cat.Lock), down: map[string]string{}}
+	u := &update{Options: o, cat: cat, lock: clone(cat.Lock), down: map[string]string{}, answers: map[string]answer{}}
 	if len(o.Packages) == 0 {
 		u.apt()
 	}

@@ -189,13 +189,34 @@ func (u *update) resolve(ctx context.Context, at *site, r *plan.Requirements, as
 			q.Constraints = append(q.Constraints[:len(q.Constraints):len(q.Constraints)], name+"=="+at.prefer[name])
 		}
 	}
-	got, err := u.Sources.Pip(ctx, q)
+	got, err := u.pip(ctx, q)
 	var away *Unreachable
 	if err != nil && !errors.As(err, &away) && ctx.Err() == nil && len(q.Constraints) > len(hard) {
 		q.Constraints = hard
-		got, err = u.Sources.Pip(ctx, q)
+		got, err = u.pip(ctx, q)
 	}
 	return got, err
+}
+
+// answer is what pip said.
+type answer struct {
+	got []Distribution
+	err error
+}
+
+// pip asks once where places differ in what pip does not see.
+func (u *update) pip(ctx context.Context, q Resolve) ([]Distribution, error) {
+	seen := q
+	seen.Place.L4T, seen.Place.Flavour, seen.Place.CUDA = "", "", ""
+	key := fmt.Sprintf("%q", fmt.Sprint(seen)) // fmt sorts maps
+	a, ok := u.answers[key]
+	if !ok {
+		a.got, a.err = u.Sources.Pip(ctx, q)
+		if ctx.Err() == nil {
+			u.answers[key] = a
+		}
+	}
+	return a.got, a.err
 }
 
 func sortedNames(m map[string]string) []string {

@@ -146,6 +146,7 @@ func (l *lab) pins() []string {
 }
 
 func TestPython(t *testing.T) {
+	t.Parallel()
 	l, w := pythonLab(t)
 	w.add("high", "1.0", "py3-none-any", "low>=2", "helper", `other; platform_machine == "x86_64"`, `old; python_version < "3.10"`, `arm; platform_machine == "aarch64"`)
 	w.add("helper", "1.0", "py3-none-any")
@@ -196,6 +197,7 @@ func TestPython(t *testing.T) {
 
 // What packages have chosen, others take too, where that is possible.
 func TestPythonOneVersion(t *testing.T) {
+	t.Parallel()
 	l, w := pythonLab(t)
 	w.add("high", "1.0", "py3-none-any", "shared<3")
 	w.add("second", "1.0", "py3-none-any", "shared")
@@ -229,6 +231,7 @@ func TestPythonOneVersion(t *testing.T) {
 }
 
 func TestPythonReasons(t *testing.T) {
+	t.Parallel()
 	l, w := pythonLab(t)
 	l.write("packages/p/tree/package.yaml", collecting("tree", "", "-r/src/requirements.txt"))
 	reason := func(o lock.Options, who string) (lock.Status, string) {

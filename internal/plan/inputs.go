@@ -78,6 +78,21 @@ func belowOf(n *Node) Below {
 	return Below{Key: n.Key, Kind: n.Kind, Package: n.Package, Version: n.Version}
 }
 
+// Valid reports whether they can be those of an artifact or a layer with a key:
+// a store gives back what somebody wrote to it.
+func (in *Inputs) Valid(key string) bool {
+	ok := in.Key == key && (in.Kind == Artifact || in.Kind == Stacked || in.Kind == Linked) && (in.Artifact == "" || isHash(in.Artifact))
+	for _, b := range in.Below {
+		ok = ok && isHash(b.Key)
+	}
+	for _, f := range in.Files {
+		ok = ok && isHash(f.SHA256)
+	}
+	return ok
+}
+
+func isHash(s string) bool { return sha256Hex.MatchString(s) }
+
 // Title names it for people.
 func (in *Inputs) Title() string {
 	n := Node{Kind: in.Kind, Package: in.Package, Version: in.Version, Making: &Making{Base: in.Base, Labels: in.Labels}}

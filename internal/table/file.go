@@ -12,9 +12,12 @@ import (
 	"github.com/jetcrate/jetcrate/internal/version"
 )
 
-// maxBytes bounds a table that is read: it is held in memory, and a device may
+// MaxBytes bounds a table that is read: it is held in memory, and a device may
 // read one that somebody else made.
-const maxBytes = 64 << 20
+const MaxBytes = 64 << 20
+
+// MediaType is a table's as an artifact of a registry.
+const MediaType = "application/vnd.jetcrate.table.v1+json"
 
 // SchemaError is a table of another version of the format.
 type SchemaError struct{ Found int }
@@ -28,12 +31,12 @@ func (e *SchemaError) Error() string {
 
 // Read reads a table and checks every row.
 func Read(r io.Reader) (*Table, error) {
-	data, err := io.ReadAll(io.LimitReader(r, maxBytes+1))
+	data, err := io.ReadAll(io.LimitReader(r, MaxBytes+1))
 	if err != nil {
 		return nil, fmt.Errorf("reading the table: %w", err)
 	}
-	if len(data) > maxBytes {
-		return nil, fmt.Errorf("the table is larger than %d MiB", maxBytes>>20)
+	if len(data) > MaxBytes {
+		return nil, fmt.Errorf("the table is larger than %d MiB", MaxBytes>>20)
 	}
 	// The version comes first: the rest of a newer table cannot be judged.
 	var head struct {

@@ -2,10 +2,12 @@ package wheel_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/jetcrate/jetcrate/internal/plan"
 	"github.com/jetcrate/jetcrate/internal/store"
@@ -161,6 +163,33 @@ func TestYanked(t *testing.T) {
 	require.Len(t, yank("1", ""), 1)
 	trees, _ = l.index(wheel.Options{})
 	require.False(t, trees[0].Wheels[0].Yanked)
+}
+
+func TestTwoWhoWriteLoseNothing(t *testing.T) {
+	l := newLab(t, "pure")
+	l.build()
+	trees, _ := l.index(wheel.Options{})
+	ctx := context.Background()
+	other, err := store.Open(ctx, store.Options{Dir: l.dir})
+	require.NoError(t, err)
+	defer other.Close()
+	var g errgroup.Group
+	for i := range 8 {
+		st := []*store.Store{l.store, other}[i%2]
+		g.Go(func() error {
+			_, err := wheel.Update(ctx, st, trees[0].Line, func(t *wheel.Tree) error {
+				w := t.Wheels[0]
+				w.Name, w.Project = fmt.Sprintf("p%d-1.0-py3-none-any.whl", i), fmt.Sprintf("p%d", i)
+				t.Wheels = append(t.Wheels, w)
+				return nil
+			})
+			return err
+		})
+	}
+	require.NoError(t, g.Wait())
+	after, err := wheel.Recorded(ctx, l.store, trees[0].Line)
+	require.NoError(t, err)
+	require.Len(t, after.Wheels, 9)
 }
 
 func TestInspect(t *testing.T) {

@@ -121,7 +121,7 @@ $XDG_DATA_HOME/jetcrate/table.json (~/.local/share/jetcrate/table.json).`,
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.AddCommand(a.autotagCommand(), a.runCommand(), a.pullCommand(), a.doctorCommand(), a.hostCommand(), a.listCommand(), a.showCommand(), a.storageCommand(), a.fleetCommand(), a.versionCommand())
+	root.AddCommand(a.autotagCommand(), a.runCommand(), a.pullCommand(), a.updateCommand(), a.doctorCommand(), a.hostCommand(), a.listCommand(), a.showCommand(), a.storageCommand(), a.fleetCommand(), a.versionCommand())
 	return root
 }
 

@@ -67,7 +67,16 @@ func (q *question) source() (src resolve.Source, info tableInfo, close func(), e
 	f, err := os.Open(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && setting == "":
-		return nil, info, none, environment("there is no compatibility table at %s\nname one with --table FILE or JETCRATE_TABLE, or let `jetcrate table` write it there", path)
+		t, err := embedded()
+		if err != nil {
+			return nil, info, none, environment("%w", err)
+		}
+		if t == nil {
+			return nil, info, none, environment("there is no compatibility table at %s\nfetch one with jet update URL, name one with --table FILE or JETCRATE_TABLE, or let `jetcrate table` write it there", path)
+		}
+		q.app.say("note: there is no table at %s: this is the one that jet was made with; fetch a newer one with jet update URL", path)
+		signed, err := trust.check(t)
+		return t, tableInfo{path: "jet itself", signed: signed}, none, err
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, info, none, mistake("%s names %s, which does not exist", setting, path)
 	case err != nil:

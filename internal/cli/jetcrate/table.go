@@ -2,6 +2,7 @@ package jetcrate
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
+	"github.com/jetcrate/jetcrate/internal/image"
 	"github.com/jetcrate/jetcrate/internal/plan"
 	"github.com/jetcrate/jetcrate/internal/publish/ledger"
 	"github.com/jetcrate/jetcrate/internal/store"
@@ -19,7 +21,7 @@ import (
 
 func (a *app) tableCommand() *cobra.Command {
 	s := selection{all: true}
-	var out string
+	var out, push string
 	var of place
 	c := &cobra.Command{
 		Use: "table", Short: "Write the compatibility table of what the store holds for the matrix, or of what was published",
@@ -53,7 +55,7 @@ carries that log: whoever has one such table can tell that the next goes on from
 						return err
 					}
 					p.Cells = slices.DeleteFunc(p.Cells, func(c *plan.Cell) bool { return c.Platform.Testbed && !rules.Testbed })
-					return a.writeTable(fold.Published(p, l.Place(), s.Rows(), s.Others(), s.Signed, aliases), out)
+					return a.writeTable(ctx, fold.Published(p, l.Place(), s.Rows(), s.Others(), s.Signed, aliases), out, push)
 				})
 			}
 			st, err := a.openStore(ctx, d)
@@ -65,15 +67,16 @@ carries that log: whoever has one such table can tell that the next goes on from
 			if err != nil {
 				return fmt.Errorf("making the table: %w", err)
 			}
-			return a.writeTable(t, out)
+			return a.writeTable(ctx, t, out, push)
 		},
 	}
 	c.Flags().StringVar(&out, "out", "", "folder for table.json and table.md (default: where jet looks)")
+	c.Flags().StringVar(&push, "push", "", "registry reference to push it to as well, for jet update oci://...")
 	of.flags(c, "published", "place whose log is folded: host/path (default: what the store holds)")
 	return c
 }
 
-func (a *app) writeTable(t *table.Table, dir string) error {
+func (a *app) writeTable(ctx context.Context, t *table.Table, dir, push string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("writing the table: %w", err)
 	}
@@ -88,6 +91,13 @@ func (a *app) writeTable(t *table.Table, dir string) error {
 		if err := renameio.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
 			return fmt.Errorf("writing the table: %w", err)
 		}
+	}
+	if push != "" {
+		digest, err := image.PushFile(ctx, push, table.MediaType, js.Bytes(), a.insecure)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(a.stderr, "pushed %s@%s\n", push, digest)
 	}
 	if a.output == "json" {
 		_, err := a.stdout.Write(js.Bytes())

@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -234,6 +236,29 @@ func TestServeOnTheCommandLine(t *testing.T) {
 	require.Zero(t, s.stop(), "%s", s.errs)
 	require.Contains(t, s.errs.String(), `"path":"/table.json"`)
 	require.NotContains(t, s.errs.String(), "nobody-guesses")
+
+	// HTTPS, with a certificate that writes.
+	other := httptest.NewTLSServer(nil)
+	other.Close()
+	pair := other.TLS.Certificates[0]
+	der, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	require.NoError(t, err)
+	cert, key := filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
+	require.NoError(t, os.WriteFile(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]}), 0o644))
+	require.NoError(t, os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600))
+	s = startServe(t, "--tls-cert", cert, "--tls-key", key, "--client-ca", cert, "-q")
+	for at, want := range map[string]int{"/healthz": 200, "/wheels/jp6/cu126/simple/pure/": 200, "/site": 404} {
+		resp, err := other.Client().Get(s.url + at)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, want, resp.StatusCode, at)
+	}
+	resp, err := other.Client().Post(s.url+"/v2/jetcrate/blobs/uploads/", "", nil)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, 403, resp.StatusCode)
+	require.Zero(t, s.stop(), "%s", s.errs)
+	require.Empty(t, s.errs.String())
 
 	require.NoError(t, os.Chmod(tokens, 0o644))
 	for _, tt := range []struct {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/jetcrate/jetcrate/internal/diag"
 	"github.com/jetcrate/jetcrate/internal/execute"
 	"github.com/jetcrate/jetcrate/internal/plan"
 	"github.com/jetcrate/jetcrate/internal/store"
@@ -52,7 +53,10 @@ there is any, that was made before, with the fewest differences; --against names
 			if a.output == "json" {
 				return a.json(r)
 			}
-			return a.buffered(func(out io.Writer) { r.print(out) })
+			var text strings.Builder
+			r.print(&text)
+			_, err = io.WriteString(a.stdout, diag.Clean(text.String())) // what a store tells must not drive a terminal
+			return err
 		},
 	}
 	c.ValidArgsFunction = cobra.NoFileCompletions
