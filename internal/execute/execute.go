@@ -35,7 +35,8 @@ type Options struct {
 	Secrets     map[string][]byte // by name
 	Concurrency int               // nodes at work at once; 0 is 2
 	CPUs        int               // of the engine's machine, for parallel jobs; 0 is 1
-	Memory      int64             // bytes free for builds; 0 is unknown
+	Memory      int64             // bytes free for builds on it; 0 is unknown
+	Machines    int               // that the engine is made of, each with CPUs and Memory; 0 is 1
 	Scratch     string            // existing folder for contexts and results on their way
 	Logs        string            // existing folder for a log per node; "" keeps none
 	Events      func(Event)       // may be nil; called from several goroutines

@@ -39,7 +39,7 @@ func (r *run) schedule(ctx context.Context) {
 			r.ended(s)
 		}
 	}
-	q := schedule.New(tasks, schedule.Room{Workers: r.Concurrency, Memory: r.Memory})
+	q := schedule.New(tasks, schedule.Room{Workers: r.Concurrency, Memory: r.Memory * int64(max(1, r.Machines))})
 	news := make(chan turn)
 	for q.Left() > 0 {
 		for {

@@ -143,6 +143,8 @@ func (u *update) resolve(ctx context.Context, at *site, r *plan.Requirements, as
 	switch down := u.down[indexDown]; {
 	case !plan.Lockable(r.Wanted):
 		return nil, errors.New("what is installed follows from files of a source tree, or from wheels that the build makes")
+	case len(r.Constraints) > 0 && !plan.Lockable(r.Constraints):
+		return nil, fmt.Errorf("one of the constraints %q does not name a distribution with a range of versions", r.Constraints)
 	case !asked:
 		return nil, errors.New("Python distributions are resolved with --update python, or with --index")
 	case down != "":

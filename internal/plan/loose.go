@@ -185,13 +185,24 @@ func (x *expander) fillLocked(def *spec.StepDef, st spec.Step, given map[string]
 	}
 }
 
-// Lockable reports whether requirements alone say what is installed: not where
-// they are of a source tree, or of wheels that the build makes.
+// Lockable reports whether requirements alone say what is installed, from an
+// index: not where they name files, options or addresses, nor where there are
+// none, so that wheels which the build makes decide.
 func Lockable(wanted []string) bool {
-	return len(wanted) > 0 && !slices.ContainsFunc(wanted, func(w string) bool {
-		return strings.HasPrefix(w, "-") || strings.ContainsAny(w, "/") && !strings.Contains(w, "@")
-	})
+	return len(wanted) > 0 && !slices.ContainsFunc(wanted, func(w string) bool { return !ByName(w) })
 }
+
+// ByName reports whether a requirement, or a constraint, names a distribution of
+// an index with a range of versions, an extra or a marker.
+func ByName(w string) bool {
+	m := byName.FindStringSubmatch(w)
+	return m != nil && !archive.MatchString(m[1])
+}
+
+var (
+	byName  = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[A-Za-z0-9._, -]*\])?(?:$|[ ]*[=<>!~;][^/@\n]*$)`)
+	archive = regexp.MustCompile(`\.(?:whl|zip|tar|tgz|gz|bz2|xz)$`)
+)
 
 // exact matches a requirement that names one version.
 var exact = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==([A-Za-z0-9][A-Za-z0-9.+!_-]*)$`)
@@ -213,8 +224,11 @@ func texts(v any) []string {
 // brings evaluates the distributions that a step says it installs.
 func (x *expander) brings(def *spec.StepDef, given map[string]any, at diag.Position) {
 	for i, b := range def.Brings {
-		if s := x.text(b, x.scope(given, nil), def.Doc.Pos("brings", i)); s != "" {
+		switch s := x.text(b, x.scope(given, nil), def.Doc.Pos("brings", i)); {
+		case exact.MatchString(s):
 			x.bring = append(x.bring, lockedLine{bring: s, at: at})
+		case s != "":
+			x.list.Errorf("bad-step", at, "the step brings %q, which is not a Python distribution as name==version", begin(s))
 		}
 	}
 }

@@ -33,7 +33,6 @@ import (
 	"github.com/jetcrate/jetcrate/internal/solve"
 	"github.com/jetcrate/jetcrate/internal/spec"
 	"github.com/jetcrate/jetcrate/internal/store"
-	"github.com/jetcrate/jetcrate/internal/table/fold"
 )
 
 // site is a registry that can be made to fail.
@@ -182,7 +181,7 @@ func (l *lab) publisher(p *plan.Plan) *publish.Publisher {
 	})
 	require.NoError(l, err)
 	return &publish.Publisher{
-		Plan: p, Store: l.store, Aliases: fold.Aliases(func(pkg string) []string { return cat.Packages[pkg].Aliases }),
+		Plan: p, Store: l.store, About: func(pkg string) ([]string, int64) { return cat.Packages[pkg].Aliases, 0 },
 		Ledger: l.ledger(), Registry: reg, Rules: l.rules, Defaults: publish.Defaults{Matrix: cat.Matrix},
 	}
 }

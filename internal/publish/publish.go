@@ -28,7 +28,7 @@ import (
 type Publisher struct {
 	Plan     *plan.Plan
 	Store    *store.Store
-	Aliases  fold.Aliases
+	About    fold.About
 	Ledger   *ledger.Ledger
 	Registry *Registry
 	Rules    spec.Repository
@@ -105,7 +105,7 @@ func (p *Publisher) Look(ctx context.Context, cells []*plan.Cell) (*Preview, err
 	}
 	rows := state.Rows()
 	for _, c := range cells {
-		cell, err := fold.Of(ctx, p.Plan, c, p.Store, known, p.Aliases)
+		cell, err := fold.Of(ctx, p.Plan, c, p.Store, known, p.About)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c.ID, err)
 		}

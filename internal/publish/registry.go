@@ -138,7 +138,7 @@ func (r *Registry) put(ctx context.Context, tag name.Tag, digest string, img v1.
 	return nil
 }
 
-// Tag gives a manifest that the repository has a tag.
+// Tag gives a manifest that the repository has a tag, and looks whether it has it.
 func (r *Registry) Tag(ctx context.Context, tag name.Tag, digest string) error {
 	d, err := r.puller.Get(ctx, tag.Context().Digest(digest))
 	if err != nil {
@@ -147,7 +147,11 @@ func (r *Registry) Tag(ctx context.Context, tag name.Tag, digest string) error {
 	if err := r.pusher.Put(ctx, tag, manifest{d.Manifest, d.MediaType}); err != nil {
 		return r.explain(fmt.Sprintf("naming %s %s", digest, tag.Name()), tag, err)
 	}
-	return nil
+	got, err := r.Digest(ctx, tag)
+	if err == nil && got == "" { // another image is one that another publisher moved it to
+		err = fmt.Errorf("naming %s %s: the registry said yes, and has nothing there", digest, tag.Name())
+	}
+	return err
 }
 
 // manifest is a manifest as it is sent.

@@ -99,7 +99,7 @@ func (e errand) run(ctx context.Context) error {
 		return err
 	}
 	pub := &publish.Publisher{
-		Plan: p, Store: st, Aliases: fold.Aliases(func(pkg string) []string { return cat.Packages[pkg].Aliases }),
+		Plan: p, Store: st, About: func(pkg string) ([]string, int64) { return cat.Packages[pkg].Aliases, 0 },
 		Ledger: ledger.Open(st, e.Place, ledger.Options{}), Registry: reg, Rules: spec.Repository{Repository: e.Place}, Defaults: publish.Defaults{Matrix: cat.Matrix},
 	}
 	look, err := pub.Look(ctx, p.Cells)
@@ -219,7 +219,7 @@ func TestTwoPublishers(t *testing.T) {
 		require.Equal(t, tags["1.2.0-r36.4.3-py311"], tags["r36.4"])
 		require.Equal(t, tags["1.2.0-r36.4.3-py311"], tags["1.2-r36.4"])
 		require.Equal(t, tags["1.1.0-r36.4.3-py311"], tags["1.1-r36.4"])
-		tab := fold.Published(f.plan("36.4.0 cpu"), f.place, state.Rows(), state.Others(), state.Signed, func(string) []string { return nil })
+		tab := fold.Published(f.plan("36.4.0 cpu"), f.place, state.Rows(), state.Others(), state.Signed, func(string) ([]string, int64) { return nil, 0 })
 		_, err := tab.Verify(table.Trust{Keys: []table.Key{f.signer.Key}, Now: time.Now()})
 		require.NoError(t, err)
 	}
@@ -315,7 +315,7 @@ func TestRegistryFails(t *testing.T) {
 		})},
 		{name: "500 now and then", fault: flaky(10, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })},
 		{name: "cut off now and then", fault: flaky(10, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })},
-		{name: "answers cut short now and then", fault: flaky(15, func(w http.ResponseWriter, r *http.Request) {
+		{name: "answers cut short now and then", fault: flaky(4, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", "10000")
 			w.Header().Set("Content-Type", "application/vnd.oci.image.manifest.v1+json")
 			_, _ = w.Write([]byte(`{"schemaVersion"`))

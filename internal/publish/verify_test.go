@@ -29,6 +29,7 @@ func TestVerify(t *testing.T) {
 	_, err = l.publish(older)
 	require.NoError(t, err)
 	ref := l.place + "/cpu:1.2.0-r36.4.0-py311"
+	first := layers(t, ref)[0]
 	other, _, err := ledger.NewKey("lab.example", time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC))
 	require.NoError(t, err)
 	blob := func(do func(w http.ResponseWriter)) func(http.ResponseWriter, *http.Request) bool {
@@ -54,8 +55,7 @@ func TestVerify(t *testing.T) {
 		{name: "by a moving tag", image: l.place + "/cpu:r36.4"},
 		{name: "damaged", fault: blob(func(w http.ResponseWriter) { _, _ = w.Write([]byte("other bytes")) }), want: []string{"its config is damaged", "layer 1, sha256:"}},
 		{name: "a layer is missing", fault: func(w http.ResponseWriter, r *http.Request) bool {
-			layer := layers(t, ref)[0]
-			if r.Method != http.MethodGet || !strings.HasSuffix(r.URL.Path, layer) {
+			if r.Method != http.MethodGet || !strings.HasSuffix(r.URL.Path, first) {
 				return false
 			}
 			w.WriteHeader(http.StatusNotFound)

@@ -63,7 +63,7 @@ type LockedPython struct {
 // LockedDistribution is a distribution that packages of the catalog bring.
 type LockedDistribution struct {
 	Name     string   `yaml:"name" json:"name" jsonschema:"pattern=^[A-Za-z0-9][A-Za-z0-9_.-]*$"`
-	Version  string   `yaml:"version" json:"version"`
+	Version  string   `yaml:"version" json:"version" jsonschema:"pattern=^[A-Za-z0-9][A-Za-z0-9.+!_-]*$"`
 	SHA256   []string `yaml:"sha256" json:"sha256" jsonschema:"minItems=1,description=Of the wheels that fit"`
 	Packages []string `yaml:"packages" json:"packages" jsonschema:"minItems=1,description=Who brings it: name version"`
 	Because  string   `yaml:"because" json:"because" jsonschema:"description=Who names it: file:line"`

@@ -255,6 +255,8 @@ func patternWords(pattern string) string {
 		return "letters, digits and _ . -"
 	case "^[0-9a-f]{64}$":
 		return "64 lower-case hexadecimal digits"
+	case "^[A-Za-z0-9][A-Za-z0-9.+!_-]*$":
+		return "the version of a Python distribution, such as 2.8.0"
 	case "^([0-9a-f]{40}|[0-9a-f]{64})$":
 		return "a commit id: 40 lower-case hexadecimal digits"
 	case "^sha256:[0-9a-f]{64}$":

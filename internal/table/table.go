@@ -60,6 +60,7 @@ type Package struct {
 	// or of a version of it (ros:humble).
 	Aliases []string          `json:"aliases,omitempty"`
 	Options map[string]string `json:"options,omitempty" jsonschema:"description=Options that differ from their defaults"`
+	Models  int64             `json:"models,omitempty" jsonschema:"minimum=0,description=Bytes that its models take on the device"`
 }
 
 // Platform is what the image was made for.

@@ -5,11 +5,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"mime"
 	"net/http"
 	"net/url"
@@ -20,7 +18,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
-	"golang.org/x/net/html"
 )
 
 // ErrNotFound is what a project gives that an index does not have.
@@ -359,12 +356,6 @@ func (i *Index) get(ctx context.Context, at, accept string) (*http.Response, err
 	return nil, errors.Join(err, resp.Body.Close())
 }
 
-// page is a page of an index: its list of projects, or the files of one.
-type page struct {
-	projects []string
-	files    []File
-}
-
 func (i *Index) page(ctx context.Context, at *url.URL) (page, error) {
 	resp, err := i.get(ctx, at.String(), jsonType+", "+htmlType+";q=0.2, text/html;q=0.01")
 	if err != nil {
@@ -385,102 +376,3 @@ func (i *Index) page(ctx context.Context, at *url.URL) (page, error) {
 	}
 	return page{}, fmt.Errorf("%s is of the type %s and no page of an index", at.Redacted(), kind)
 }
-
-// parseJSON reads PEP 691.
-func parseJSON(at *url.URL, r io.Reader) (page, error) {
-	var doc jsonPage
-	if err := json.NewDecoder(r).Decode(&doc); err != nil {
-		return page{}, fmt.Errorf("reading %s: %w", at.Redacted(), err)
-	}
-	if major, _, _ := strings.Cut(doc.Meta.Version, "."); major != "1" {
-		return page{}, fmt.Errorf("reading %s: its api-version is %q, not 1", at.Redacted(), doc.Meta.Version)
-	}
-	var p page
-	for _, e := range doc.Projects {
-		p.projects = append(p.projects, e.Name)
-	}
-	for _, e := range doc.Files {
-		u, err := at.Parse(e.URL)
-		if err != nil {
-			return page{}, fmt.Errorf("reading %s: %w", at.Redacted(), err)
-		}
-		f := File{Name: e.Name, URL: u.String(), SHA256: e.Hashes["sha256"], Size: e.Size, RequiresPython: e.RequiresPython}
-		f.Metadata, f.bare = e.Core.hash(e.DistInfo)
-		f.Yanked, f.Reason = bool(e.Yanked.is), e.Yanked.reason
-		p.files = append(p.files, f)
-	}
-	return p, nil
-}
-
-// parseHTML reads PEP 503.
-func parseHTML(at *url.URL, r io.Reader) (page, error) {
-	doc, err := html.Parse(r)
-	if err != nil {
-		return page{}, fmt.Errorf("reading %s: %w", at.Redacted(), err)
-	}
-	var p page
-	for n := range doc.Descendants() {
-		if n.Type != html.ElementNode {
-			continue
-		}
-		href, ok := attribute(n, "href")
-		switch {
-		case n.Data == "base" && ok:
-			if b, err := at.Parse(href); err == nil {
-				at = b
-			}
-			continue
-		case n.Data != "a" || !ok:
-			continue
-		}
-		u, err := at.Parse(href)
-		if err != nil {
-			continue // a link that leads nowhere
-		}
-		f := File{Name: fileOf(u)}
-		if alg, hex, ok := strings.Cut(u.Fragment, "="); ok && alg == "sha256" {
-			f.SHA256 = hex
-		}
-		u.Fragment, u.RawFragment = "", ""
-		f.URL = u.String()
-		f.RequiresPython, _ = attribute(n, "data-requires-python")
-		f.Reason, f.Yanked = attribute(n, "data-yanked")
-		for _, key := range []string{"data-core-metadata", "data-dist-info-metadata"} {
-			if v, ok := attribute(n, key); ok && f.Metadata == "" {
-				hex, sha := strings.CutPrefix(v, "sha256=")
-				f.bare = true
-				if sha {
-					f.Metadata = hex
-				}
-			}
-		}
-		p.files = append(p.files, f)
-		p.projects = append(p.projects, strings.TrimSpace(text(n)))
-	}
-	return p, nil
-}
-
-// fileOf is the last part of a URL's path.
-func fileOf(u *url.URL) string { return u.Path[strings.LastIndexByte(u.Path, '/')+1:] }
-
-func attribute(n *html.Node, key string) (string, bool) {
-	for _, a := range n.Attr {
-		if a.Key == key {
-			return a.Val, true
-		}
-	}
-	return "", false
-}
-
-func text(n *html.Node) string {
-	var b strings.Builder
-	for c := range n.Descendants() {
-		if c.Type == html.TextNode {
-			b.WriteString(c.Data)
-		}
-	}
-	return b.String()
-}
-
-// isMissing reports whether a file or an entry is not there.
-func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrNotFound) }

@@ -45,7 +45,7 @@ const answerLimit = 4 << 10
 
 // Send uploads a wheel of this machine.
 func (u *Uploader) Send(ctx context.Context, f File, m Metadata, content *os.File) (Sent, error) {
-	there, known, err := u.there(ctx, f)
+	there, _, err := u.there(ctx, f)
 	if err != nil || there {
 		return Already, err
 	}
@@ -58,7 +58,8 @@ func (u *Uploader) Send(ctx context.Context, f File, m Metadata, content *os.Fil
 		return Uploaded, nil
 	case exists(code, answer):
 		// Also what a retry meets whose first attempt arrived after all.
-		if there, known, err = u.there(ctx, f); err != nil || there {
+		there, known, err := u.there(ctx, f)
+		if err != nil || there {
 			return Already, err
 		}
 		if !known {

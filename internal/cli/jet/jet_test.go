@@ -222,6 +222,32 @@ func TestPreflight(t *testing.T) {
 	}
 }
 
+// Models are fetched when they are used: too little room or memory for them is a
+// warning.
+func TestModels(t *testing.T) {
+	dir := t.TempDir()
+	tab := largeTable(40)
+	for i := range tab.Rows {
+		tab.Rows[i].Packages[0].Models = 3 << 30
+		tab.Rows[i].Image.Size = 1
+	}
+	f, err := os.Create(filepath.Join(dir, "table.json"))
+	require.NoError(t, err)
+	require.NoError(t, tab.Write(f))
+	require.NoError(t, f.Close())
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "proc"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "proc/meminfo"), []byte("MemTotal: 2097152 kB\n"), 0o644))
+	for _, free := range []int64{1 << 30, 5 << 30} {
+		var stdout, stderr bytes.Buffer
+		a := &app{stdout: &stdout, stderr: &stderr, free: func(string) (int64, bool) { return free, true }, getenv: func(name string) string {
+			return map[string]string{"JETCRATE_TABLE": filepath.Join(dir, "table.json"), "HOME": dir}[name]
+		}}
+		require.Zero(t, a.run(t.Context(), []string{"run", "pytorch", "--dry-run", "--root", dir, "--host-l4t", "36.4.9"}))
+		require.Contains(t, stderr.String(), "take up to 3GiB, and this device has 2GiB of memory")
+		require.Equal(t, free < 3<<30, strings.Contains(stderr.String(), "has 1GiB free"), stderr.String())
+	}
+}
+
 // docs/jet.md names every switch, and none that is not there.
 func TestDocumentedSwitches(t *testing.T) {
 	page, err := os.ReadFile("../../../docs/jet.md")

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/jetcrate/jetcrate/internal/host"
+	"github.com/jetcrate/jetcrate/internal/table"
 )
 
 func (a *app) pullCommand() *cobra.Command {
@@ -68,9 +69,11 @@ func (r *runner) pull(ctx context.Context, packages []string) error {
 		if err != nil {
 			return err
 		}
-		if err := q.checkSpace(fsys, host.Inspect(fsys), r.daemonFacts(ctx), c.Image, c.Row.Image.Size); err != nil {
+		device := host.Inspect(fsys)
+		if err := q.checkSpace(fsys, device, r.daemonFacts(ctx), c.Image, c.Row.Image.Size); err != nil {
 			return err
 		}
+		q.warnModels(device, c.Row, q.app.dataDir())
 	}
 	program, err := exec.LookPath(r.program)
 	if err != nil {
@@ -113,4 +116,23 @@ func (q *question) checkSpace(fsys fs.FS, device host.Device, daemon *engineFact
 		q.app.say("warning: pulling %s takes at least %s, and unpacked it is larger; %s has %s free (%s)", ref, units.BytesSize(float64(size)), folder, units.BytesSize(float64(free)), disk)
 	}
 	return nil
+}
+
+// warnModels says what the models of an image take, which is fetched when it is
+// used: room in the folder for them, and memory. It is no refusal: a device may
+// use only some of them.
+func (q *question) warnModels(device host.Device, row *table.Row, folder string) {
+	var models int64
+	for _, p := range row.Packages {
+		models += p.Models
+	}
+	if models == 0 {
+		return
+	}
+	if free, ok := q.app.freeSpace(q.root, folder); ok && free < models {
+		q.app.say("warning: the models of its packages take up to %s, and %s has %s free; name another folder with --data", units.BytesSize(float64(models)), folder, units.BytesSize(float64(free)))
+	}
+	if m := device.Memory; m.Known() && m.Bytes < models {
+		q.app.say("warning: the models of its packages take up to %s, and this device has %s of memory: the largest will not run", units.BytesSize(float64(models)), units.BytesSize(float64(m.Bytes)))
+	}
 }

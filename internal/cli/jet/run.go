@@ -1,6 +1,7 @@
 package jet
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"os/exec"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/jetcrate/jetcrate/internal/host"
 	"github.com/jetcrate/jetcrate/internal/resolve"
+	"github.com/jetcrate/jetcrate/internal/table"
 )
 
 func (a *app) runCommand() *cobra.Command {
@@ -92,6 +94,7 @@ func (r *runner) run(ctx context.Context, what []string) error {
 	r.terminal, r.piped, r.extra = a.terminal, a.piped, a.dockerArgs
 	device := host.Inspect(fsys)
 	var size int64
+	var row *table.Row
 	local := true
 	if named := slices.IndexFunc(what, isImage); named >= 0 {
 		if len(what) > 1 {
@@ -121,7 +124,8 @@ func (r *runner) run(ctx context.Context, what []string) error {
 			reply.warn(a)
 			r.image = reply.Reference
 		}
-		r.flavour = reply.Chosen.Row.Platform.Flavour
+		row = reply.Chosen.Row
+		r.flavour = row.Platform.Flavour
 		if local = reply.Chosen.Local; !local && reply.Chosen.Row.Image != nil {
 			size = reply.Chosen.Row.Image.Size
 		}
@@ -145,6 +149,9 @@ func (r *runner) run(ctx context.Context, what []string) error {
 	if !r.noChecks {
 		if err := r.preflight(argv, device, daemon, size); err != nil {
 			return err
+		}
+		if row != nil {
+			q.warnModels(device, row, cmp.Or(r.data, a.dataDir()))
 		}
 	}
 	if r.dryRun {

@@ -164,7 +164,7 @@ func (a *app) work(ctx context.Context, w *work, args []string) error {
 		FailFast: w.part.failFast, Only: only, Retry: retryPolicy(),
 		Device: device, OnlyGPU: w.gpu.on,
 		Plan: p, Cells: p.Possible(), Catalog: cat, Files: fsys, Store: st, Secrets: secrets,
-		Concurrency: w.concurrency, CPUs: runtime.NumCPU(), Memory: freeMemory(),
+		Concurrency: w.concurrency, CPUs: runtime.NumCPU(), Memory: freeMemory(), Machines: len(list),
 		Scratch: run.scratch, Logs: run.logs, Events: rep.Event, SkipTests: w.noTests, OnlyTest: w.onlyTest,
 		Engine: func(ctx context.Context) (engine.Engine, error) {
 			return w.connect(ctx, dirs, run, rep)

@@ -14,7 +14,6 @@ import (
 	"github.com/jetcrate/jetcrate/internal/publish/ledger"
 	"github.com/jetcrate/jetcrate/internal/spec"
 	"github.com/jetcrate/jetcrate/internal/store"
-	"github.com/jetcrate/jetcrate/internal/table/fold"
 )
 
 // place is the flags of commands that have to do with a place for releases.
@@ -182,7 +181,7 @@ func (a *app) publish(ctx context.Context, s *selection, args []string, to place
 	rules := cat.Matrix.Repository(to.to)
 	return a.withLedger(ctx, to, rules, func(st *store.Store, l *ledger.Ledger) error {
 		pub := &publish.Publisher{
-			Plan: p, Store: st, Aliases: fold.Aliases(func(pkg string) []string { return cat.Packages[pkg].Aliases }),
+			Plan: p, Store: st, About: about(cat),
 			Ledger: l, Registry: reg, Rules: rules, Defaults: publish.Defaults{Matrix: cat.Matrix}, Revision: revision,
 		}
 		preview, err := pub.Look(ctx, p.Cells)

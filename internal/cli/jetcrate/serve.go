@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 
 	"github.com/docker/go-units"
@@ -49,7 +50,7 @@ func (a *app) serveCommand() *cobra.Command {
   /v2/         the store, as an OCI registry
   /wheels/     the index of wheels, one for each line and CUDA
   /table.json  the compatibility table
-  /            a site of static files (--site)
+  /            the site of the table, or a folder of static files (--site)
   /healthz     200 while the store answers
 
 Everyone may read. Writing takes a token, of --token-file (one on a line) or
@@ -64,7 +65,7 @@ stderr, with -o json as JSON lines.`,
 	f.StringVar(&s.key, "tls-key", "", "its key, in PEM")
 	f.StringVar(&s.ca, "client-ca", "", "certificates, in PEM, whose holders may write")
 	f.StringVar(&s.tokenFile, "token-file", "", "file with the tokens that let their holders write, one on a line")
-	f.StringVar(&s.site, "site", "", "folder of static files to serve at /")
+	f.StringVar(&s.site, "site", "", "folder of static files to serve at / (default: the site of the table)")
 	f.StringVar(&s.table, "table", "", "folder with table.json and table.md (default: where jetcrate table writes them)")
 	f.StringVar(&s.upload, "max-upload", "32GiB", "how large one upload may be")
 	f.IntVar(&s.connections, "max-connections", 1024, "how many connections there may be at once")
@@ -109,6 +110,9 @@ func (a *app) serve(ctx context.Context, s *serving) error {
 			o.Registry = nil // it serves itself
 		}
 		o.Wheels = wheel.NewHandler(st)
+		if s.site == "" {
+			o.Site = a.siteOf(st, filepath.Join(or(s.table, d.data), "table.json"))
+		}
 		o.Healthy = func(ctx context.Context) error {
 			_, err := st.NameDigest(ctx, "healthz") // nothing has that name: the store says so, or does not answer
 			return err

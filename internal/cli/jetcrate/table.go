@@ -8,12 +8,14 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/docker/go-units"
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/jetcrate/jetcrate/internal/image"
 	"github.com/jetcrate/jetcrate/internal/plan"
 	"github.com/jetcrate/jetcrate/internal/publish/ledger"
+	"github.com/jetcrate/jetcrate/internal/spec"
 	"github.com/jetcrate/jetcrate/internal/store"
 	"github.com/jetcrate/jetcrate/internal/table"
 	"github.com/jetcrate/jetcrate/internal/table/fold"
@@ -46,7 +48,6 @@ carries that log: whoever has one such table can tell that the next goes on from
 			if out == "" {
 				out = d.data
 			}
-			aliases := func(pkg string) []string { return cat.Packages[pkg].Aliases }
 			if of.to != "" {
 				rules := cat.Matrix.Repository(of.to)
 				return a.withLedger(ctx, of, rules, func(_ *store.Store, l *ledger.Ledger) error {
@@ -55,7 +56,7 @@ carries that log: whoever has one such table can tell that the next goes on from
 						return err
 					}
 					p.Cells = slices.DeleteFunc(p.Cells, func(c *plan.Cell) bool { return c.Platform.Testbed && !rules.Testbed })
-					return a.writeTable(ctx, fold.Published(p, l.Place(), s.Rows(), s.Others(), s.Signed, aliases), out, push)
+					return a.writeTable(ctx, fold.Published(p, l.Place(), s.Rows(), s.Others(), s.Signed, about(cat)), out, push)
 				})
 			}
 			st, err := a.openStore(ctx, d)
@@ -63,7 +64,7 @@ carries that log: whoever has one such table can tell that the next goes on from
 				return err
 			}
 			defer st.Close()
-			t, err := fold.Table(ctx, p, st, aliases)
+			t, err := fold.Table(ctx, p, st, about(cat))
 			if err != nil {
 				return fmt.Errorf("making the table: %w", err)
 			}
@@ -114,4 +115,15 @@ func (a *app) writeTable(ctx context.Context, t *table.Table, dir, push string) 
 	}
 	fmt.Fprintf(a.stdout, "%d cells, %d with an image, %d of them tested: %s\n", len(t.Rows), built, tested, filepath.Join(dir, "table.json"))
 	return nil
+}
+
+// about is what a device wants to know of a package.
+func about(cat *spec.Catalog) fold.About {
+	return func(name string) (aliases []string, models int64) {
+		p := cat.Packages[name]
+		if p.Storage != nil {
+			models, _ = units.RAMInBytes(p.Storage.Models) // lint has looked at it; "" is none
+		}
+		return p.Aliases, max(models, 0)
+	}
 }

@@ -17,8 +17,9 @@ import (
 	"github.com/jetcrate/jetcrate/internal/table"
 )
 
-// Aliases gives the names of a package beside its own.
-type Aliases func(pkg string) []string
+// About gives what the catalog says of a package that a device wants to know: its
+// other names, and the bytes that its models take there.
+type About func(pkg string) (aliases []string, models int64)
 
 // Cell is a row with the tests that its image has to stand, run or not.
 type Cell struct {
@@ -35,14 +36,14 @@ type Test struct {
 }
 
 // Table folds the store and the plan.
-func Table(ctx context.Context, p *plan.Plan, s *store.Store, aliases func(pkg string) []string) (*table.Table, error) {
+func Table(ctx context.Context, p *plan.Plan, s *store.Store, about About) (*table.Table, error) {
 	t := &table.Table{Schema: table.Schema, Repository: s.Repository(), Rows: []table.Row{}}
 	known, err := s.Known(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, c := range p.Cells {
-		cell, err := Of(ctx, p, c, s, known, aliases)
+		cell, err := Of(ctx, p, c, s, known, about)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c.ID, err)
 		}
@@ -52,14 +53,15 @@ func Table(ctx context.Context, p *plan.Plan, s *store.Store, aliases func(pkg s
 }
 
 // Of folds one cell. known is what Store.Known gave.
-func Of(ctx context.Context, p *plan.Plan, c *plan.Cell, s *store.Store, known map[string]store.Record, aliases Aliases) (Cell, error) {
+func Of(ctx context.Context, p *plan.Plan, c *plan.Cell, s *store.Store, known map[string]store.Record, about About) (Cell, error) {
 	row := table.Row{Target: c.Target, Roots: c.Asked, Platform: platform(c.Platform), Hosts: c.Hosts, Status: table.Current, State: table.NotBuilt}
 	if c.Impossible != nil {
 		row.State, row.Reason, row.Roots = table.Impossible, c.Impossible.Error(), names(c)
 		return Cell{Row: row}, nil
 	}
 	for _, r := range c.Packages {
-		row.Packages = append(row.Packages, table.Package{Name: r.Name, Version: r.Version, Options: r.Options, Aliases: aliases(r.Name)})
+		aliases, models := about(r.Name)
+		row.Packages = append(row.Packages, table.Package{Name: r.Name, Version: r.Version, Options: r.Options, Aliases: aliases, Models: models})
 	}
 	if _, ok := known[string(store.Image)+"-"+c.Image]; !ok {
 		row.Reason = "no image is recorded for it"

@@ -9,7 +9,7 @@ import (
 // those of the log with their status, others the entries that publish nothing,
 // and head is the signed one of all of them. A cell of the plan that was never
 // published, or whose images were all withdrawn, has a row that says so.
-func Published(p *plan.Plan, place string, rows []table.Row, others []table.Numbered, head string, aliases Aliases) *table.Table {
+func Published(p *plan.Plan, place string, rows []table.Row, others []table.Numbered, head string, about About) *table.Table {
 	t := &table.Table{Schema: table.Schema, Repository: place, Rows: append([]table.Row{}, rows...)}
 	if head != "" {
 		t.Log = &table.Log{Head: head, Entries: others}
@@ -33,7 +33,8 @@ func Published(p *plan.Plan, place string, rows []table.Row, others []table.Numb
 		} else {
 			row.Reason = "it is not published"
 			for _, r := range c.Packages {
-				row.Packages = append(row.Packages, table.Package{Name: r.Name, Version: r.Version, Options: r.Options, Aliases: aliases(r.Name)})
+				aliases, models := about(r.Name)
+				row.Packages = append(row.Packages, table.Package{Name: r.Name, Version: r.Version, Options: r.Options, Aliases: aliases, Models: models})
 			}
 		}
 		if bad := taken[row.CellID()]; bad != nil {
