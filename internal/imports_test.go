@@ -20,7 +20,7 @@ const module = "github.com/jetcrate/jetcrate"
 // room to those before it. docs/architecture.md says what each is for.
 func rooms() []string {
 	return strings.Fields(`diag version expr spec matrix solve plan recipe engine image store
-		execute attest workflow wheel lock table publish host resolve site report cli`)
+		execute attest workflow wheel lock table publish host device resolve site report cli`)
 }
 
 // jetReaches are the packages of this module that cmd/jet may hold: it is

@@ -188,6 +188,8 @@ func TestKilled(t *testing.T) {
 					require.Contains(t, []int{0, 2}, code, "after %v: %s", after, &errs)
 				}
 				made := ended(t, out.Bytes())
+				text, err := s.command(catalog, "report", "-o", "json").CombinedOutput()
+				require.NoError(t, err, "the journal of a killed run can be read: %s", text)
 
 				var again bytes.Buffer
 				errs.Reset()
@@ -204,7 +206,7 @@ func TestKilled(t *testing.T) {
 					}
 				}
 				require.Empty(t, s.daemons(), "no engine is left, and none was started beside")
-				text, err := s.command(catalog, "store", "verify").CombinedOutput()
+				text, err = s.command(catalog, "store", "verify").CombinedOutput()
 				require.NoError(t, err, "%s", text)
 			})
 		}

@@ -296,3 +296,39 @@ func TestInstalledFollowsLayers(t *testing.T) {
 		{Type: "pypi", Name: "b", Version: "2", Layer: 2},
 	}, got)
 }
+
+// What is attached is read from any registry, as from the store itself.
+func TestInspectFromARegistry(t *testing.T) {
+	l := newLab(t)
+	l.write(attest.Options{})
+	ctx := context.Background()
+	srv := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0)), registry.WithReferrersSupport(true)))
+	defer srv.Close()
+	host := strings.TrimPrefix(srv.URL, "http://") + "/lab/kit"
+	repo, err := name.NewRepository(host)
+	require.NoError(t, err)
+	img, err := l.store.ImageAt(ctx, l.digest)
+	require.NoError(t, err)
+	require.NoError(t, remote.Write(repo.Digest(l.digest), img))
+	list, err := l.store.Referrers(ctx, l.digest)
+	require.NoError(t, err)
+	for _, d := range list {
+		attached, err := l.store.ImageAt(ctx, d.Digest.String())
+		require.NoError(t, err)
+		require.NoError(t, remote.Write(repo.Digest(d.Digest.String()), attached))
+	}
+
+	there, err := store.Open(ctx, store.Options{Location: host, Cache: t.TempDir()})
+	require.NoError(t, err)
+	here, _, err := attest.Inspect(ctx, l.store, l.digest)
+	require.NoError(t, err)
+	other, _, err := attest.Inspect(ctx, there, l.digest)
+	require.NoError(t, err)
+	require.Equal(t, there.Reference(l.digest), other.Reference)
+	other.Reference = here.Reference
+	require.Equal(t, here, other)
+	require.Equal(t, 1, other.Contents.Debian)
+	require.Equal(t, "MIT OR Apache-2.0", other.Packages[1].Licence)
+	require.Equal(t, "linked", other.Layers[2].Kind)
+	require.NotEmpty(t, other.Layers[1].Key)
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -55,59 +54,11 @@ func TestLimit(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled, "a cancelled call does not start")
 }
 
-func TestRetry(t *testing.T) {
-	infrastructure := errors.New("connection lost")
-	tests := []struct {
-		name string
-		errs []error // of the attempts, in order; nil is success
-		want int     // attempts
-		err  error
-	}{
-		{"success", []error{nil}, 1, nil},
-		{"recovers", []error{infrastructure, infrastructure, nil}, 3, nil},
-		{"gives up", []error{infrastructure, infrastructure, infrastructure}, 3, infrastructure},
-		{"step error", []error{fmt.Errorf("building: %w", &engine.StepError{Code: 1})}, 1, nil},
-		{"cancelled", []error{fmt.Errorf("building: %w", context.Canceled)}, 1, context.Canceled},
-		{"deadline", []error{context.DeadlineExceeded}, 1, context.DeadlineExceeded},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			n := 0
-			e := engine.Retry(&scripted{build: func(context.Context, engine.Build) (engine.Result, error) {
-				n++
-				return engine.Result{Digest: fmt.Sprint(n)}, tt.errs[n-1]
-			}}, engine.Policy{Attempts: 3})
-			res, err := e.Build(context.Background(), engine.Build{})
-			require.Equal(t, tt.want, n)
-			require.Equal(t, fmt.Sprint(n), res.Digest)
-			if tt.err != nil {
-				require.ErrorIs(t, err, tt.err)
-			} else if last := tt.errs[len(tt.errs)-1]; last == nil {
-				require.NoError(t, err)
-			} else {
-				require.Equal(t, last, err)
-			}
-		})
-	}
-}
-
-func TestRetryOfACommandThatWroteIsRefused(t *testing.T) {
-	for _, tt := range []struct {
-		name   string
-		output string
-		want   int
-	}{{"silent", "", 2}, {"wrote", "half a test", 1}} {
-		t.Run(tt.name, func(t *testing.T) {
-			n := 0
-			e := engine.Retry(&scripted{run: func(_ context.Context, r engine.Run) (engine.Exit, error) {
-				n++
-				_, _ = io.WriteString(r.Stderr, tt.output)
-				return engine.Exit{}, errors.New("connection lost")
-			}}, engine.Policy{Attempts: 2})
-			_, err := e.Run(context.Background(), engine.Run{})
-			require.Error(t, err)
-			require.Equal(t, tt.want, n)
-		})
+func TestTransient(t *testing.T) {
+	require.True(t, engine.Transient(errors.New("connection lost")))
+	require.True(t, engine.Transient(fmt.Errorf("building: %w", engine.ErrGone)))
+	for _, err := range []error{&engine.StepError{Code: 1}, context.Canceled, context.DeadlineExceeded} {
+		require.False(t, engine.Transient(fmt.Errorf("building: %w", err)))
 	}
 }
 

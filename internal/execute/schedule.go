@@ -198,8 +198,7 @@ func (r *run) attempt(ctx context.Context, s *state, log *nodeLog) error {
 // what surrounds the run, and nobody has to mend it.
 func passing(err error) bool {
 	var none *engine.Unavailable
-	return !userFault(err) && !diskFull(err) && !errors.As(err, &none) && !errors.Is(err, store.ErrFull) &&
-		!errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
+	return engine.Transient(err) && !userFault(err) && !diskFull(err) && !errors.As(err, &none) && !errors.Is(err, store.ErrFull)
 }
 
 // lease gives an engine for a node. What is to be called with what came of it

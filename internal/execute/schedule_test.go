@@ -5,6 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
+	"log"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
@@ -12,11 +15,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/registry"
 	"github.com/stretchr/testify/require"
 
 	"github.com/jetcrate/jetcrate/internal/engine"
 	"github.com/jetcrate/jetcrate/internal/execute"
 	"github.com/jetcrate/jetcrate/internal/plan"
+	"github.com/jetcrate/jetcrate/internal/store"
 )
 
 func TestFailFastCancelsTheRest(t *testing.T) {
@@ -221,8 +226,8 @@ func TestAnInterruptedRunIsJournalled(t *testing.T) {
 	}
 }
 
-// The shards of a plan, one after the other with a store of their own on the same
-// registry, make what one run makes, each node once.
+// The shards of a plan, each on a machine of its own that has nothing but a registry
+// in common with the others, make what one run makes, each node once.
 func TestShardsMakeWhatOneRunMakes(t *testing.T) {
 	l := newLab(t)
 	_, err := l.run("kit", "two")
@@ -230,6 +235,14 @@ func TestShardsMakeWhatOneRunMakes(t *testing.T) {
 	whole, tests := l.calls.Builds(), l.calls.Runs()
 
 	l = newLab(t)
+	reg := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0)), registry.WithReferrersSupport(true)))
+	t.Cleanup(reg.Close)
+	machine := func() {
+		st, err := store.Open(context.Background(), store.Options{Location: strings.TrimPrefix(reg.URL, "http://") + "/jetcrate", Cache: t.TempDir()})
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, st.Close()) })
+		l.store = st
+	}
 	p := l.plan("kit", "two")
 	took := map[string]time.Duration{}
 	for _, n := range p.Nodes {
@@ -245,9 +258,11 @@ func TestShardsMakeWhatOneRunMakes(t *testing.T) {
 			for _, k := range x.Nodes {
 				only[k] = true
 			}
+			machine()
 			l.options = func(o *execute.Options) { o.Only = only }
 			res, err := l.run("kit", "two")
 			require.NoError(t, err, x.Name)
+			require.NotEmpty(t, l.journal(), "it is beside the cache")
 			require.Len(t, res.Nodes, len(x.Nodes))
 			builds, runs = append(builds, l.calls.Builds()...), append(runs, l.calls.Runs()...)
 			good += len(res.Cells)
@@ -258,6 +273,7 @@ func TestShardsMakeWhatOneRunMakes(t *testing.T) {
 	require.Equal(t, 2, good, "each cell is one shard's")
 
 	l.options = nil
+	machine()
 	res, err := l.run("kit", "two")
 	require.NoError(t, err)
 	require.Zero(t, l.connected, "nothing is left to do")

@@ -72,6 +72,9 @@ func pipAsked(r Resolve, dir string) ([]byte, error) {
 		return nil, err
 	}
 	for name, v := range r.Below {
+		if v == "" {
+			continue
+		}
 		info := filepath.Join(stubs, strings.ReplaceAll(name, "-", "_")+"-"+v+".dist-info")
 		if err := os.MkdirAll(info, 0o755); err != nil {
 			return nil, err
@@ -110,7 +113,12 @@ func pipAsked(r Resolve, dir string) ([]byte, error) {
 		args = append(args, "--no-deps")
 	}
 	constraints := append([]string(nil), r.Constraints...)
+	there := []string{}                         // in a version that nobody knows
 	for _, name := range sortedNames(r.Below) { // what lies below stays what it is
+		if r.Below[name] == "" {
+			there = append(there, name)
+			continue
+		}
 		constraints = append(constraints, name+"=="+r.Below[name])
 	}
 	file := filepath.Join(dir, "constraints")
@@ -123,7 +131,7 @@ func pipAsked(r Resolve, dir string) ([]byte, error) {
 		full += ".0"
 	}
 	return json.Marshal(map[string]any{
-		"stubs": stubs, "args": args,
+		"stubs": stubs, "args": args, "there": there,
 		"markers": map[string]string{
 			"implementation_name": "cpython", "implementation_version": full, "os_name": "posix", "platform_machine": r.Arch,
 			"platform_python_implementation": "CPython", "platform_release": "", "platform_system": "Linux",

@@ -20,7 +20,7 @@ type Resolve struct {
 	Wanted      []string
 	Constraints []string
 	Alone       bool              // without what they depend on
-	Below       map[string]string // what is installed, by normal name
+	Below       map[string]string // what is installed, by normal name; no version is any
 	Index       string            // address or folder; empty: as pip is set up
 	Extra       string            // a second address
 }
@@ -156,7 +156,11 @@ func (u *update) resolve(ctx context.Context, at *site, r *plan.Requirements, as
 	}
 	add := func(name, v string) error {
 		name = spec.DistributionName(name)
-		if have, ok := q.Below[name]; ok && have != v {
+		have, ok := q.Below[name]
+		if ok && (v == "" || have == v) {
+			return nil
+		}
+		if have != "" {
 			return fmt.Errorf("what lies below brings %s %s and %s", name, have, v)
 		}
 		q.Below[name] = v

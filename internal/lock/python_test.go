@@ -148,7 +148,7 @@ func (l *lab) pins() []string {
 func TestPython(t *testing.T) {
 	t.Parallel()
 	l, w := pythonLab(t)
-	w.add("high", "1.0", "py3-none-any", "low>=2", "helper", `other; platform_machine == "x86_64"`, `old; python_version < "3.10"`, `arm; platform_machine == "aarch64"`)
+	w.add("high", "1.0", "py3-none-any", "low>=2", "from-apt>=7", "helper", `other; platform_machine == "x86_64"`, `old; python_version < "3.10"`, `arm; platform_machine == "aarch64"`)
 	w.add("helper", "1.0", "py3-none-any")
 	w.add("helper", "1.1", "cp311-cp311-manylinux_2_36_aarch64", "deep")
 	w.add("helper", "1.2", "cp311-cp311-manylinux_2_38_aarch64") // of a newer C library
@@ -158,6 +158,9 @@ func TestPython(t *testing.T) {
 	arm := w.add("arm", "3.0", "cp38-abi3-manylinux2014_aarch64.manylinux_2_17_aarch64")
 	w.add("low", "9.9", "py3-none-any") // what lies below is taken
 
+	// apt brings it, in whichever version: nothing of it is resolved
+	l.write("packages/p/distro/package.yaml", "name: distro\ngroup: p\nsummary: From apt\nversions: [{version: \"1\"}]\ninstall: {brings: [From_Apt], steps: [{run: \"true\"}]}\n")
+	l.write("packages/p/high/package.yaml", collecting("high", "low, distro", `"high==1.0"`))
 	out := l.update(lock.Options{Index: w.dir})
 	want := []string{"arm==3.0 of high 1.0", "deep==0.1 of high 1.0", "helper==1.1 of high 1.0", "high==1.0 of high 1.0"}
 	require.Equal(t, want, l.pins())

@@ -51,7 +51,7 @@ func (r *Requirements) For() string {
 const buildOnly = " build"
 
 // Bringing is a package with the distributions that it is known to bring without
-// the lock, as name==version.
+// the lock, as name==version or, where the version is not known, as a name.
 type Bringing struct {
 	Package string
 	Brings  []string
@@ -221,17 +221,19 @@ func texts(v any) []string {
 	return out
 }
 
-// brings evaluates the distributions that a step says it installs.
-func (x *expander) brings(def *spec.StepDef, given map[string]any, at diag.Position) {
-	for i, b := range def.Brings {
-		switch s := x.text(b, x.scope(given, nil), def.Doc.Pos("brings", i)); {
-		case exact.MatchString(s):
+// brings evaluates the distributions that a step, or a package, says it installs.
+func (x *expander) brings(list []string, inputs map[string]any, at diag.Position) {
+	for _, b := range list {
+		switch s := x.text(b, x.scope(inputs, nil), at); {
+		case exact.MatchString(s), nameOnly.MatchString(s):
 			x.bring = append(x.bring, lockedLine{bring: s, at: at})
 		case s != "":
-			x.list.Errorf("bad-step", at, "the step brings %q, which is not a Python distribution as name==version", begin(s))
+			x.list.Errorf("bad-step", at, "%q is not a Python distribution as name==version, or a name", begin(s))
 		}
 	}
 }
+
+var nameOnly = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
 // brought are the distributions that a package is known to bring without the
 // lock: what its steps say, and what they ask for by one version.
@@ -291,7 +293,10 @@ func (s *site) checkBrings(pieces []*piece) {
 	var first map[string]from
 	for _, p := range pieces {
 		for _, b := range p.r.allBrings {
-			name, v, _ := strings.Cut(b.bring, "==")
+			name, v, known := strings.Cut(b.bring, "==")
+			if !known {
+				continue
+			}
 			name = spec.DistributionName(name)
 			if first == nil {
 				first = map[string]from{}

@@ -163,6 +163,7 @@ func (r *renderer) make(c *solve.Closure, at where, files packageFiles, lines, b
 		out.stacked = true
 		out.install = x.phase(nil, stacking, around, diag.Position{})
 	case p.Install != nil:
+		x.brings(p.Install.Brings, nil, p.Doc.Pos("install", "brings"))
 		steps := x.steps(p.Install.Steps, p.Doc, []any{"install", "steps"}, resolved{linked: true, env: out.env}, nil, true, 0)
 		out.linked = len(steps) > 0
 		for _, s := range steps {

@@ -94,7 +94,7 @@ func (x *expander) steps(steps []spec.Step, doc spec.Positioner, path []any, out
 			}
 			given := x.inputs(def, st, scope, at)
 			x.fillLocked(def, st, given, at)
-			x.brings(def, given, at("uses"))
+			x.brings(def.Brings, given, at("uses"))
 			out = append(out, x.steps(def.Steps, def.Doc, []any{"steps"}, r, given, false, depth+1)...)
 			continue
 		}

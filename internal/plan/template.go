@@ -58,6 +58,9 @@ func (ts *templates) reads(cat *spec.Catalog, p *spec.Package) []string {
 		c.list(p.Build.Steps)
 	}
 	if p.Install != nil {
+		for _, v := range p.Install.Brings {
+			c.text(v)
+		}
 		c.list(p.Install.Steps)
 	}
 	for _, t := range p.Tests {
@@ -97,6 +100,9 @@ func (c *collector) list(steps []spec.Step) {
 		c.steps[st.Uses] = true
 		for _, in := range def.Inputs {
 			c.value(in.Default)
+		}
+		for _, v := range def.Brings {
+			c.text(v)
 		}
 		c.list(def.Steps)
 	}

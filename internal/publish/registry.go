@@ -132,10 +132,16 @@ func (r *Registry) Copy(ctx context.Context, st *store.Store, reference, digest 
 }
 
 func (r *Registry) put(ctx context.Context, tag name.Tag, digest string, img v1.Image) error {
-	if err := r.pusher.Push(ctx, tag.Context().Digest(digest), img); err != nil {
+	ref := tag.Context().Digest(digest)
+	if err := r.pusher.Push(ctx, ref, img); err != nil {
 		return r.explain("publishing "+tag.Name(), tag, err)
 	}
-	return nil
+	// What is logged has to be there, whatever something on the way answered.
+	got, err := r.Digest(ctx, ref)
+	if err == nil && got != digest {
+		err = fmt.Errorf("publishing %s: the registry said yes, and does not have %s", tag.Name(), digest)
+	}
+	return err
 }
 
 // Tag gives a manifest that the repository has a tag, and looks whether it has it.

@@ -54,7 +54,7 @@ func open(t testing.TB, targets, platforms int, before ...chromedp.Action[chrome
 	list, err := site.Files(sitetest.Table(targets, platforms), site.Options{
 		Packages: map[string]site.Package{"pytorch": {Summary: "Tensors and neural networks in Python, on the GPU", Licence: "BSD-3-Clause", Image: "9GiB", Models: "2GiB"}},
 		Devices:  []site.Device{{Name: "Jetson AGX Orin", GPU: "sm_87"}, {Name: "Jetson Nano", GPU: "sm_53"}},
-		Runs:     []site.Run{{Name: "run-2", What: "build --all", State: "good", Began: time.Unix(1764140000, 0), Took: 754 * time.Second}},
+		Runs:     []site.Run{{Name: "run-2", What: "build --all", State: "good", Began: time.Unix(1764140000, 0), Took: "12m34s"}},
 	})
 	require.NoError(t, err)
 	server := httptest.NewServer(site.Handler(list))
@@ -192,6 +192,8 @@ func TestSiteGridAndFilters(t *testing.T) {
 	require.Equal(t, "pytorch", b.js(`[...document.querySelectorAll("#grid tbody tr")].find(tr => tr.offsetParent).cells[0].textContent`))
 	require.Contains(t, b.js("location.hash"), "l4t=36.4.0", "a view has an address")
 	b.screenshot("filtered")
+	b.set("q", "python")
+	require.Equal(t, "no target of this name; 100 hold it, 5 of 50 platforms", b.js(`document.querySelector("#found").textContent`))
 	b.set("q", "no such package")
 	require.Equal(t, "0", b.js(visibleCells))
 	require.Equal(t, "false", b.js(`document.querySelector("#none").hidden`))

@@ -103,6 +103,7 @@ type line struct {
 	Target string
 	File   string // of its page, without p/ and .html
 	Words  string // what it is found by
+	Holds  string // names of the packages that its images hold beside it
 	Cells  []cell
 }
 
@@ -162,21 +163,28 @@ func newGrid(t *table.Table, o Options) *grid {
 	return g
 }
 
-// find adds the names by which a row is looked for.
+// find adds the names by which a row is looked for, and what else it holds.
 func (l *line) find(r *table.Row) {
-	add := func(word string) {
-		if !slices.Contains(strings.Fields(l.Words), word) {
-			l.Words = strings.TrimSpace(l.Words + " " + word)
-		}
-	}
 	for _, name := range r.Roots {
-		add(name)
+		l.Words = withWord(l.Words, name)
 		if p, ok := r.Package(name); ok {
 			for _, alias := range p.Aliases {
-				add(alias)
+				l.Words = withWord(l.Words, alias)
 			}
 		}
 	}
+	for _, p := range r.Packages {
+		if !slices.Contains(r.Roots, p.Name) && r.Image != nil {
+			l.Holds = withWord(l.Holds, p.Name)
+		}
+	}
+}
+
+func withWord(list, word string) string {
+	if slices.Contains(strings.Fields(list), word) {
+		return list
+	}
+	return strings.TrimSpace(list + " " + word)
 }
 
 func root(r *table.Row) string {

@@ -49,7 +49,7 @@ type Run struct {
 	What  string
 	State string // good, failed, killed, under way
 	Began time.Time
-	Took  time.Duration // 0 is unknown
+	Took  string // 12m34s; "" is unknown
 }
 
 // File is one file of the site; Name has slashes.

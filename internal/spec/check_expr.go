@@ -86,6 +86,9 @@ func (c *checker) checkPackageExpressions(p *Package) {
 		x.steps(steps, p.Build.Steps, "build", "steps")
 	}
 	if p.Install != nil {
+		for i, v := range p.Install.Brings {
+			x.template(steps, v, "install", "brings", i)
+		}
 		x.steps(steps, p.Install.Steps, "install", "steps")
 	}
 	for i, t := range p.Tests {

@@ -102,7 +102,9 @@ type Resources struct {
 
 // Install is the phase that makes the layer.
 type Install struct {
-	Steps []Step `yaml:"steps" json:"steps" jsonschema:"minItems=1"`
+	// Brings is for the lock: what depends on these is not resolved again.
+	Brings []string `yaml:"brings" json:"brings,omitempty" jsonschema:"description=Python distributions that are there afterwards and that no step names: torch==2.8.0, or pycparser in whichever version"`
+	Steps  []Step   `yaml:"steps" json:"steps" jsonschema:"minItems=1"`
 }
 
 // Step is a GitHub Actions step. Exactly one of uses and run is given.
@@ -134,7 +136,7 @@ type StepDef struct {
 	Inputs  map[string]Input `yaml:"inputs" json:"inputs,omitempty"`
 	// Brings are Python distributions that the step installs beside those of
 	// its input's lock.
-	Brings []string `yaml:"brings" json:"brings,omitempty" jsonschema:"description=Python distributions that the step installs: name==version"`
+	Brings []string `yaml:"brings" json:"brings,omitempty" jsonschema:"description=Python distributions that the step installs: name==version, or a name"`
 	Steps  []Step   `yaml:"steps" json:"steps" jsonschema:"minItems=1"`
 
 	Doc *Document `yaml:"-" json:"-"`

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -146,8 +147,12 @@ func lastRuns(st *store.Store) ([]site.Run, error) {
 	var out []site.Run
 	for _, r := range list[:min(len(list), runsShown)] {
 		run := site.Run{Name: store.RunName(r.ID), What: r.What, Began: r.Started, State: runState(r)}
-		if !r.Ended.IsZero() {
-			run.Took = r.Ended.Sub(r.Started)
+		switch took := r.Ended.Sub(r.Started); {
+		case r.Ended.IsZero():
+		case took < time.Second: // they are kept in seconds
+			run.Took = "under 1s"
+		default:
+			run.Took = took.String()
 		}
 		out = append(out, run)
 	}

@@ -56,18 +56,22 @@
       if (n) g.colSpan = n;
     }
     const changed = show.map((s, i) => s !== shownColumns[i] ? i : -1).filter((i) => i >= 0);
+    for (const tr of lines) for (const i of changed) tr.cells[i + 1].hidden = !show[i];
+    // What is looked for is a target, or else a package that images hold.
+    const named = (tr) => words.every((w) => tr.dataset.k.includes(w) || tr.cells[0].textContent.includes(w));
+    const holding = (tr) => words.every((w) => tr.dataset.h?.includes(w));
+    const inside = words.length > 0 && !lines.some(named) && lines.some(holding);
     let found = 0;
     for (const tr of lines) {
-      const cells = tr.cells;
-      for (const i of changed) cells[i + 1].hidden = !show[i];
-      let ok = words.every((w) => tr.dataset.k.includes(w) || cells[0].textContent.includes(w));
-      if (ok && f.only) ok = show.some((s, i) => s && hasImage.test(cells[i + 1].className));
+      let ok = inside ? holding(tr) : named(tr);
+      if (ok && f.only) ok = show.some((s, i) => s && hasImage.test(tr.cells[i + 1].className));
       tr.hidden = !ok;
       if (ok) found++;
     }
     shownColumns = show;
     const platforms = show.filter(Boolean).length;
-    $("found").textContent = `${found} of ${lines.length} targets, ${platforms} of ${columns.length} platforms`;
+    const what = inside ? `no target of this name; ${found} hold it` : `${found} of ${lines.length} targets`;
+    $("found").textContent = `${what}, ${platforms} of ${columns.length} platforms`;
     $("none").hidden = found > 0 && platforms > 0;
     region.hidden = !$("none").hidden;
     hide();
