@@ -49,7 +49,7 @@ Version: 1
 `
 
 // layer writes files as a layer.
-func layer(t *testing.T, files map[string]string) v1.Layer {
+func layer(t testing.TB, files map[string]string) v1.Layer {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range files {
@@ -64,7 +64,7 @@ func layer(t *testing.T, files map[string]string) v1.Layer {
 
 // lab is an image that a fake engine made, in a store.
 type lab struct {
-	t       *testing.T
+	t       testing.TB
 	base    string // digest
 	files   fstest.MapFS
 	catalog *spec.Catalog
@@ -73,7 +73,7 @@ type lab struct {
 	digest  string
 }
 
-func newLab(t *testing.T) *lab {
+func newLab(t testing.TB) *lab {
 	t.Helper()
 	ctx := context.Background()
 	reg := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))

@@ -57,18 +57,22 @@ func Read(ctx context.Context, from Referrers, digest string) (Attached, error) 
 	latest := map[string]string{} // when, by kind
 	for _, d := range list {
 		at := d.Digest.String()
-		// Not every registry repeats the annotations in its list.
 		kind, notes := d.ArtifactType, d.Annotations
-		if kind != SPDXType && kind != InTotoType && kind != store.EvidenceType {
-			a.Others = append(a.Others, Other{kind, at})
-			continue
-		}
-		if kind != store.EvidenceType && notes[annotationCreated] == "" {
+		known := kind == SPDXType || kind == InTotoType || kind == store.EvidenceType
+		if !known || kind != store.EvidenceType && notes[annotationCreated] == "" {
+			// Some registries list the type of the config, or no annotations.
 			m, err := from.Manifest(ctx, store.Record{Kind: store.Attestation, Digest: at})
 			if err != nil {
 				return a, err
 			}
+			if m.ArtifactType != "" {
+				kind = m.ArtifactType
+			}
 			notes = m.Annotations
+		}
+		if kind != SPDXType && kind != InTotoType && kind != store.EvidenceType {
+			a.Others = append(a.Others, Other{kind, at})
+			continue
 		}
 		if kind == InTotoType {
 			kind = notes[annotationPredicate]

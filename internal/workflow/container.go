@@ -9,7 +9,6 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/jetcrate/jetcrate/internal/engine"
 )
@@ -80,21 +79,6 @@ for f in GITHUB_OUTPUT GITHUB_ENV GITHUB_PATH GITHUB_STEP_SUMMARY; do
 done
 rm -rf "$step"`
 
-// reap kills what a step left running: everything that has its mark among its
-// variables.
-const reap = `for p in /proc/[0-9]*; do
-  if tr '\0' '\n' < "$p/environ" 2>/dev/null | grep -qx "JETCRATE_STEP=$1"; then kill -9 "${p#/proc/}" 2>/dev/null; fi
-done; :`
-
-// reapWait is how long that may take.
-const reapWait = 30 * time.Second
-
-func (c *InContainer) reap(step string) {
-	ctx, cancel := context.WithTimeout(context.Background(), reapWait)
-	defer cancel()
-	_, _ = c.container.Exec(ctx, engine.Command{Args: []string{"sh", "-c", reap, "reap", step}})
-}
-
 // Run implements Machine.
 func (c *InContainer) Run(ctx context.Context, s Script) (int, Files, error) {
 	c.runs++
@@ -106,17 +90,13 @@ func (c *InContainer) Run(ctx context.Context, s Script) (int, Files, error) {
 	for _, f := range fileVariables() {
 		env = append(env, f+"="+step+"/"+f)
 	}
-	env = append(env, "JETCRATE_STEP="+step)
-	// Ending the shell alone would leave its children, which hold the output open.
-	stop := context.AfterFunc(ctx, func() { c.reap(step) })
-	defer stop()
 	dir := s.Dir
 	if !strings.HasPrefix(dir, "/") {
 		dir = containerWorkspace + "/" + dir
 	}
 	exit, err := c.container.Exec(ctx, engine.Command{
 		Args: []string{"sh", "-c", prepare, "step", step, s.Shell, strings.Join(s.Path, ":"), dir},
-		Env:  env, Stdin: strings.NewReader(s.Text), Stdout: s.Stdout, Stderr: s.Stderr,
+		Env:  env, Alone: true, Stdin: strings.NewReader(s.Text), Stdout: s.Stdout, Stderr: s.Stderr,
 	})
 	switch {
 	case err != nil:
@@ -124,7 +104,6 @@ func (c *InContainer) Run(ctx context.Context, s Script) (int, Files, error) {
 	case exit.TimedOut:
 		return 0, Files{}, context.Cause(ctx)
 	}
-	c.reap(step)
 	files, err := c.collect(ctx, step)
 	return exit.Code, files, err
 }

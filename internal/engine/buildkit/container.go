@@ -1,6 +1,7 @@
 package buildkit
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/client/llb"
@@ -23,12 +26,14 @@ import (
 // container is a gateway container whose first process waits, so that others can
 // be started beside it.
 type container struct {
-	run    engine.Run
-	cfg    ocispecs.ImageConfig
-	ctr    gateway.Container
-	call   context.Context
-	closed chan struct{} // closed by Close
-	ended  chan error    // the call that holds the container
+	run  engine.Run
+	cfg  ocispecs.ImageConfig
+	ctr  gateway.Container
+	call context.Context
+
+	commands atomic.Int64
+	closed   chan struct{} // closed by Close
+	ended    chan error    // the call that holds the container
 }
 
 var _ engine.Containers = (*daemon)(nil)
@@ -132,28 +137,97 @@ func (c *container) start(call context.Context, gw gateway.Client, states []llb.
 	return nil
 }
 
+// mark is the variable that tells which command a process belongs to.
+const mark = "JETCRATE_COMMAND"
+
+// keeper runs a command and keeps its exit code in a file: BuildKit ends the
+// whole container with the first process whose exit code is not 0, or that is
+// killed. It has not the mark of the command itself.
+const keeper = `own=$1 code=$2; shift 2
+env "$own" "$@"
+echo $? > "$code"
+exit 0`
+
+// finish kills what has a command's mark among its variables, where it is asked
+// to, and prints the exit code that keeper has kept.
+const finish = `own=$1 code=$2 kill=$3
+if [ "$kill" = yes ]; then
+  for p in /proc/[0-9]*; do
+    if tr '\0' '\n' < "$p/environ" 2>/dev/null | grep -qx "$own"; then kill -9 "${p#/proc/}" 2>/dev/null; fi
+  done
+fi
+if [ -f "$code" ]; then cat "$code"; rm -f "$code"; fi
+exit 0`
+
 func (c *container) Exec(ctx context.Context, cmd engine.Command) (engine.Exit, error) {
-	wrote := &beginning{}
+	if ctx.Err() != nil {
+		return engine.Exit{}, wrap(ctx, "running a command of", c.run.Name, nil)
+	}
+	n := c.commands.Add(1)
+	own, code := fmt.Sprintf("%s=%d", mark, n), fmt.Sprintf("/tmp/.jetcrate-%d", n)
+	cmd.Args = append([]string{"sh", "-c", keeper, "keeper", own, code}, cmd.Args...)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := execute(c.call, c.call, c.ctr, c.request(cmd))
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		if err != nil {
+			return engine.Exit{}, wrap(c.call, "running a command of", c.run.Name, err)
+		}
+	case <-ctx.Done():
+		for gone := false; !gone; {
+			_, _ = c.finish(own, code, true)
+			select {
+			case <-ended:
+				gone = true
+			case <-c.call.Done():
+				gone = true
+			case <-time.After(time.Second): // it was just starting another process
+			}
+		}
+		if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+			return engine.Exit{Code: exitKilled, TimedOut: true}, nil
+		}
+		return engine.Exit{}, wrap(ctx, "running a command of", c.run.Name, context.Cause(ctx))
+	}
+	exit, err := c.finish(own, code, cmd.Alone)
+	if err != nil {
+		return engine.Exit{}, wrap(c.call, "running a command of", c.run.Name, err)
+	}
+	return exit, nil
+}
+
+// finish ends what a command left running, and gives its exit code.
+func (c *container) finish(own, code string, kill bool) (engine.Exit, error) {
+	yes := "no"
+	if kill {
+		yes = "yes"
+	}
+	var out bytes.Buffer
+	cmd := engine.Command{Args: []string{"sh", "-c", finish, "finish", own, code, yes}, Stdout: &out}
+	if _, err := execute(c.call, c.call, c.ctr, c.request(cmd)); err != nil {
+		return engine.Exit{}, err
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(out.String()))
+	if err != nil {
+		return engine.Exit{}, fmt.Errorf("the command left no exit code: %q", out.String())
+	}
+	return engine.Exit{Code: n}, nil
+}
+
+func (c *container) request(cmd engine.Command) gateway.StartRequest {
 	run := c.run
 	run.Args, run.Env, run.Stdout, run.Stderr = cmd.Args, slices.Concat(c.run.Env, cmd.Env), cmd.Stdout, cmd.Stderr
 	if cmd.Dir != "" {
 		run.Dir = cmd.Dir
 	}
-	req := startRequest(run, c.cfg, wrote)
+	req := startRequest(run, c.cfg, &beginning{})
 	if cmd.Stdin != nil {
 		req.Stdin = io.NopCloser(cmd.Stdin)
 	}
-	exit, err := execute(c.call, ctx, c.ctr, req)
-	if err == nil {
-		exit.Code, err = StartFailure(exit.Code, wrote.String())
-	}
-	switch {
-	case err == nil:
-		return exit, nil
-	case ctx.Err() == nil:
-		return engine.Exit{}, wrap(c.call, "running a command of", c.run.Name, err)
-	}
-	return engine.Exit{}, wrap(ctx, "running a command of", c.run.Name, err)
+	return req
 }
 
 func (c *container) Close() error {
