@@ -53,7 +53,7 @@ bench:
 
 # What is made from the Go types and the catalog: JSON schemas, docs/packages and golden files.
 generate:
-	$(GO) test ./internal/spec ./internal/table ./internal/table/page -update
+	$(GO) test ./internal/spec ./internal/table ./internal/table/page ./internal/workflow -update
 
 release:
 	cmd/jet/release.sh dist

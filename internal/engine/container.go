@@ -27,7 +27,7 @@ type Command struct {
 	Args           []string
 	Env            []string // NAME=value, beside those of the container
 	Dir            string   // "" is the container's
-	Alone          bool   // what it left running is killed at its end too
+	Alone          bool     // what it left running is killed at its end too
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 }

@@ -146,7 +146,7 @@ func (u *update) resolve(ctx context.Context, at *site, r *plan.Requirements, as
 	case len(r.Constraints) > 0 && !plan.Lockable(r.Constraints):
 		return nil, fmt.Errorf("one of the constraints %q does not name a distribution with a range of versions", r.Constraints)
 	case !asked:
-		return nil, errors.New("Python distributions are resolved with --update python, or with --index")
+		return nil, errors.New("it is resolved with --update python, or with --index")
 	case down != "":
 		return nil, errors.New(down)
 	}

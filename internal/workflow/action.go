@@ -3,7 +3,6 @@ package workflow
 import (
 	"context"
 	"io"
-	"strings"
 )
 
 // Actions are what `uses:` may name, by name: jetcrate/build.
@@ -40,6 +39,3 @@ func (f *Failed) Error() string { return f.Reason }
 
 // names lists the actions.
 func (a Actions) names() []string { return sorted(a) }
-
-// builtIn reports whether `uses:` names an action of jetcrate.
-func builtIn(uses string) bool { return strings.HasPrefix(uses, "jetcrate/") }

@@ -29,8 +29,8 @@ type oneJob struct {
 	size    int // of all outputs
 }
 
-// run1 runs the job and fills its result.
-func (o *oneJob) run1(ctx context.Context) {
+// begin runs the job and fills its result.
+func (o *oneJob) begin(ctx context.Context) {
 	started, reason := o.Now(), ""
 	o.emit(Event{Kind: JobStarted, Job: o.res.Name})
 	conclusion, err := o.work(ctx)
@@ -148,7 +148,7 @@ func (o *oneJob) ready(ctx context.Context) error {
 		if m.Image, err = o.base.text(k.Image); err != nil {
 			return fmt.Errorf("container: %w", err)
 		}
-		c := o.contexts1(nil)
+		c := o.here(nil)
 		if m.Env, err = c.texts(k.Env); err != nil {
 			return fmt.Errorf("container: %w", err)
 		}
@@ -169,8 +169,8 @@ func (o *oneJob) close() {
 	}
 }
 
-// contexts1 are those of a step, with its own variables.
-func (o *oneJob) contexts1(own map[string]string) *contexts {
+// here are those of a step, with its own variables.
+func (o *oneJob) here(own map[string]string) *contexts {
 	env := cloneOr(o.env)
 	for k, v := range own {
 		env[k] = v
@@ -195,7 +195,7 @@ func (o *oneJob) contexts1(own map[string]string) *contexts {
 // outputs evaluates the job's outputs. One that holds a secret is left out, as on
 // GitHub.
 func (o *oneJob) outputs() error {
-	c := o.contexts1(nil)
+	c := o.here(nil)
 	o.res.Outputs = map[string]string{}
 	for _, name := range sorted(o.job.Outputs) {
 		v, err := c.text(o.job.Outputs[name])

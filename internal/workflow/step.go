@@ -48,12 +48,12 @@ func stepName(st *Step) string {
 // try runs a step and sets its outcome and conclusion.
 func (o *oneJob) try(ctx context.Context, st *Step, res *StepResult, outputs map[string]string) {
 	set := func(c Conclusion, reason string) { res.Outcome, res.Conclusion, res.Reason = c, c, reason }
-	env, err := o.contexts1(nil).texts(st.Env)
+	env, err := o.here(nil).texts(st.Env)
 	if err != nil {
 		set(Failure, "env: "+err.Error())
 		return
 	}
-	c := o.contexts1(env)
+	c := o.here(env)
 	ok, err := c.condition(st.If)
 	switch {
 	case err != nil:
