@@ -156,7 +156,11 @@ func (s *site) base() *link {
 		}
 		k.Image, k.Digest = img.Image, img.Digest
 		if !strings.Contains(img.Image, "@sha256:") {
-			s.loose = append(s.loose, Loose{Image: img.Image, Pos: pl.Pos.Pos("base"), Locked: img.Digest != ""})
+			l := Loose{Image: img.Image, Locked: img.Digest != ""}
+			if pl.Pos != nil { // a platform that was written in Go has none
+				l.Pos = pl.Pos.Pos("base")
+			}
+			s.loose = append(s.loose, l)
 		}
 	}
 	n := s.add(&Node{Key: key(Base, k), Kind: Base, Arch: s.tuple.Arch, Making: &Making{Base: img}})

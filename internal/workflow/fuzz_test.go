@@ -21,8 +21,11 @@ func FuzzPipeline(f *testing.F) {
 			f.Add(text)
 		}
 	}
+	format, err := Format()
+	require.NoError(f, err)
+	known := actions()
 	f.Fuzz(func(t *testing.T, text []byte) {
-		all, list, err := Load(fstest.MapFS{"pipelines/x.yaml": {Data: text}}, actions())
+		all, list, err := loadWith(format, fstest.MapFS{"pipelines/x.yaml": {Data: text}}, known)
 		require.NoError(t, err)
 		if list.HasErrors() || len(all) == 0 {
 			return

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/jetcrate/jetcrate/internal/diag"
+	"github.com/jetcrate/jetcrate/internal/spec"
 )
 
 // Folder is where pipelines lie in a catalog.
@@ -22,6 +23,10 @@ func Load(fsys fs.FS, actions Actions) ([]*Workflow, diag.List, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	return loadWith(format, fsys, actions)
+}
+
+func loadWith(format *spec.Format, fsys fs.FS, actions Actions) ([]*Workflow, diag.List, error) {
 	entries, err := fs.ReadDir(fsys, Folder)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil

@@ -32,14 +32,20 @@ func edit(p *spec.Package, newest int, to Proposal) (edited []byte, reason strin
 		}
 		block = append(block, line)
 	}
-	for key, value := range map[string][2]string{"version": {to.Old, to.New}, "source": {p.Versions[newest].Source, to.Source}} {
-		n := valueOf(entry, key)
+	type change struct{ key, old, new string }
+	changes := []change{{"version", to.Old, to.New}, {"source", p.Versions[newest].Source, to.Source}}
+	// From the end, so that columns hold where both stand on one line.
+	if v, w := valueOf(entry, "version"), valueOf(entry, "source"); v != nil && w != nil && v.Line == w.Line && v.Column < w.Column {
+		changes[0], changes[1] = changes[1], changes[0]
+	}
+	for _, c := range changes {
+		n := valueOf(entry, c.key)
 		if n == nil || n.Line > last {
-			return nil, "its entry has no " + key
+			return nil, "its entry has no " + c.key
 		}
-		line, ok := replaceAt(string(block[n.Line-first]), n.Column, value[0], value[1])
+		line, ok := replaceAt(string(block[n.Line-first]), n.Column, c.old, c.new)
 		if !ok {
-			return nil, "its " + key + " is not written plainly"
+			return nil, "its " + c.key + " is not written plainly"
 		}
 		block[n.Line-first] = []byte(line)
 	}
