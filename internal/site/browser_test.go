@@ -66,7 +66,7 @@ func open(t testing.TB, targets, platforms int, before ...chromedp.Action[chrome
 	ctx, stopTab := chromedp.NewContext(alloc, chromedp.WithListener(b.listen))
 	t.Cleanup(stopTab)
 	b.ctx = ctx
-	b.do(command(cdplog.Enable, cdp.Empty{}), command(network.Enable, network.EnableParams{}), chromedp.EmulateViewport(1400, 1000))
+	b.do(command(cdplog.Enable, cdp.Empty{}), command(network.Enable, network.EnableParams{}), chromedp.EmulateViewport(1400, 1000), media("light"))
 	ctx, stopTime := context.WithTimeout(ctx, 3*time.Minute)
 	t.Cleanup(stopTime)
 	b.ctx = ctx
@@ -88,10 +88,11 @@ func command[P, R any](c cdp.Command[P, R], params P) chromedp.Action[chromedp.V
 	})
 }
 
-// media makes the browser prefer a colour scheme.
+// media makes the browser prefer a colour scheme, and no motion: a click goes to
+// where a thing was, which is elsewhere while the page scrolls smoothly.
 func media(scheme string) chromedp.Action[chromedp.Void] {
 	return command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}},
 	})
 }
 
@@ -133,6 +134,13 @@ func (b *browser) until(expression string) {
 		ok, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("!!("+expression+")"))
 		return err == nil && ok
 	}, 30*time.Second, 20*time.Millisecond, expression)
+}
+
+// settle waits until what was changed is drawn: a click goes to where a thing was.
+func (b *browser) settle() {
+	b.Helper()
+	b.js(`(window.settled = 0, requestAnimationFrame(() => requestAnimationFrame(() => { window.settled = 1; })))`)
+	b.until("window.settled")
 }
 
 // tree is what readers of screens are told.
@@ -242,8 +250,9 @@ func TestSiteKeyboardAndReasons(t *testing.T) {
 	b.until(`location.pathname === "/p/pytorch.html" && document.querySelector("article:target")`)
 	require.Contains(t, b.js(`document.querySelector("article:target").textContent`), "it needs CUDA >=14")
 	b.screenshot("package")
+	b.js(`new MutationObserver(() => { window.answered = true; }).observe(document.querySelector("pre button"), {childList: true})`)
 	b.do(chromedp.Click("pre button"))
-	b.until(`document.querySelector("pre button").textContent !== "Copy"`)
+	b.until("window.answered") // for a second and a half the button says so
 }
 
 func TestSiteOnAPhoneInTheDark(t *testing.T) {
@@ -254,6 +263,7 @@ func TestSiteOnAPhoneInTheDark(t *testing.T) {
 	b.screenshot("phone-dark")
 	b.set("l4t", "36.4.0")
 	b.js(`document.querySelector("#grid").scrollIntoView()`)
+	b.settle()
 	b.do(chromedp.Click(chromedp.CSS(`#grid tbody td.n:nth-child(2)`)))
 	b.until(`!document.querySelector("#why").hidden`)
 	require.Contains(t, b.js(`document.querySelector("#why").textContent`), "it needs CUDA >=14")
