@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -29,7 +30,9 @@ type folder struct {
 	dir string // of the store
 
 	mu       sync.Mutex
-	unsynced map[string]bool // blobs by hex digest that this process wrote
+	unsynced map[string]bool  // blobs by hex digest that this process wrote
+	read     v1.IndexManifest // as it was in the file readOf
+	readOf   os.FileInfo
 }
 
 func (f *folder) layout() string         { return filepath.Join(f.dir, registryDir, repository) }
@@ -213,16 +216,33 @@ func (f *folder) restoreIndex() (v1.IndexManifest, error) {
 // index reads the index; there is none before the first record.
 func (f *folder) index() (v1.IndexManifest, error) {
 	var idx v1.IndexManifest
-	raw, err := os.ReadFile(f.indexFile())
+	file, err := os.Open(f.indexFile())
 	if errors.Is(err, os.ErrNotExist) {
 		return idx, nil
 	}
 	if err != nil {
 		return idx, err
 	}
-	if err := json.Unmarshal(raw, &idx); err != nil {
-		return idx, fmt.Errorf("the store's index %s is damaged: %w", f.indexFile(), err)
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return idx, err
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	// It is always replaced by another file: one that was read needs no reading.
+	if f.readOf == nil || !os.SameFile(f.readOf, info) || !f.readOf.ModTime().Equal(info.ModTime()) || f.readOf.Size() != info.Size() {
+		raw, err := io.ReadAll(file)
+		if err == nil {
+			err = json.Unmarshal(raw, &idx)
+		}
+		if err != nil {
+			return idx, fmt.Errorf("the store's index %s is damaged: %w", f.indexFile(), err)
+		}
+		f.read, f.readOf = idx, info
+	}
+	idx = f.read
+	idx.Manifests = slices.Clone(f.read.Manifests)
 	return idx, nil
 }
 
