@@ -156,8 +156,10 @@ type run struct {
 	mask   *mask
 	tests  evidenceTags
 	lines  map[string]string // of the nodes' platforms
-	noted  *store.Run
-	work   func(ctx context.Context, s *state, dir string, log *nodeLog) error // makes a node
+
+	brought sync.Map // []store.Installed by key of a layer
+	noted   *store.Run
+	work    func(ctx context.Context, s *state, dir string, log *nodeLog) error // makes a node
 	configs
 
 	journalOnce sync.Once

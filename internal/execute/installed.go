@@ -48,6 +48,7 @@ func (r *run) installs(ctx context.Context, n *plan.Node, chain, linked []string
 	if len(all) > 0 {
 		return &Refused{errors.Join(all...)}
 	}
+	r.brought.Store(n.Key, sets[len(below):])
 	return nil
 }
 
@@ -66,53 +67,72 @@ func (r *run) chainBelow(n *plan.Node) []string {
 }
 
 // installedBelow gives what each layer of a chain, and each that is linked to
-// it, brings.
+// it, brings. What a key brings is read once in a run: of a chain, every layer
+// asks again for all below it.
 func (r *run) installedBelow(ctx context.Context, chain, linked []string) ([]ownedSet, error) {
 	var out []ownedSet
 	for i, k := range chain {
-		rec, err := r.recordOf(ctx, k)
+		sets, err := r.bring(ctx, k, func(rec store.Record) ([]v1.Layer, error) {
+			img, err := r.Store.ImageAt(ctx, rec.Digest)
+			if err != nil {
+				return nil, err
+			}
+			layers, err := img.Layers()
+			if err == nil && len(layers) < len(out) {
+				err = errors.New("the chain's records do not stand on each other")
+			}
+			if err != nil {
+				return nil, err
+			}
+			return layers[len(out):], nil
+		})
 		if err != nil {
 			return nil, err
-		}
-		img, err := r.Store.ImageAt(ctx, rec.Digest)
-		if err != nil {
-			return nil, err
-		}
-		layers, err := img.Layers()
-		if err != nil {
-			return nil, err
-		}
-		if len(layers) < len(out) {
-			return nil, errors.New("the chain's records do not stand on each other")
 		}
 		owner := "the base"
 		if i > 0 {
 			owner = r.Plan.Node(k).Package
 		}
-		for _, l := range layers[len(out):] {
-			set, err := r.Store.Installed(ctx, l)
-			if err != nil {
-				return nil, err
-			}
+		for _, set := range sets {
 			out = append(out, ownedSet{owner, set})
 		}
 	}
 	for _, k := range linked {
-		rec, err := r.recordOf(ctx, k)
+		sets, err := r.bring(ctx, k, func(rec store.Record) ([]v1.Layer, error) {
+			l, err := r.Store.LayerAt(ctx, rec)
+			return []v1.Layer{l}, err
+		})
 		if err != nil {
 			return nil, err
 		}
-		l, err := r.Store.LayerAt(ctx, rec)
-		if err != nil {
-			return nil, err
+		for _, set := range sets {
+			out = append(out, ownedSet{r.Plan.Node(k).Package, set})
 		}
-		set, err := r.Store.Installed(ctx, l)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, ownedSet{r.Plan.Node(k).Package, set})
 	}
 	return out, nil
+}
+
+// bring gives what the layers of a key bring.
+func (r *run) bring(ctx context.Context, key string, layers func(store.Record) ([]v1.Layer, error)) ([]store.Installed, error) {
+	if sets, ok := r.brought.Load(key); ok {
+		return sets.([]store.Installed), nil
+	}
+	rec, err := r.recordOf(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	of, err := layers(rec)
+	if err != nil {
+		return nil, err
+	}
+	sets := make([]store.Installed, len(of))
+	for i, l := range of {
+		if sets[i], err = r.Store.Installed(ctx, l); err != nil {
+			return nil, err
+		}
+	}
+	r.brought.Store(key, sets)
+	return sets, nil
 }
 
 // change is something below that a layer does not leave as it is.
