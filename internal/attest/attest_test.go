@@ -20,13 +20,13 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/spdx/tools-golang/tagvalue"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/tools/txtar"
 
 	"github.com/jetcrate/jetcrate/internal/attest"
 	"github.com/jetcrate/jetcrate/internal/diag"
 	"github.com/jetcrate/jetcrate/internal/engine"
 	"github.com/jetcrate/jetcrate/internal/engine/fake"
 	"github.com/jetcrate/jetcrate/internal/execute"
+	"github.com/jetcrate/jetcrate/internal/execute/executetest"
 	"github.com/jetcrate/jetcrate/internal/image"
 	"github.com/jetcrate/jetcrate/internal/plan"
 	"github.com/jetcrate/jetcrate/internal/solve"
@@ -76,22 +76,12 @@ type lab struct {
 func newLab(t testing.TB) *lab {
 	t.Helper()
 	ctx := context.Background()
-	reg := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
-	t.Cleanup(reg.Close)
-	ref, err := name.ParseReference(strings.TrimPrefix(reg.URL, "http://") + "/base:1")
-	require.NoError(t, err)
 	base, err := image.New("base", v1.Platform{OS: "linux", Architecture: "arm64"}, v1.Config{}, layer(t, map[string]string{"var/lib/dpkg/status": status}))
 	require.NoError(t, err)
-	require.NoError(t, remote.Write(ref, base))
 	digest, err := base.Digest()
 	require.NoError(t, err)
 
-	a, err := txtar.ParseFile("testdata/catalog.txtar")
-	require.NoError(t, err)
-	l := &lab{t: t, base: digest.String(), files: fstest.MapFS{}}
-	for _, f := range a.Files {
-		l.files[f.Name] = &fstest.MapFile{Data: []byte(strings.ReplaceAll(string(f.Data), "BASE", ref.String())), Mode: 0o644}
-	}
+	l := &lab{t: t, base: digest.String(), files: executetest.Catalog(t, "testdata/catalog.txtar", base)}
 	var list diag.List
 	l.catalog, list = spec.Load(l.files, spec.Options{})
 	require.NoError(t, list.Err())

@@ -2,26 +2,17 @@ package execute_test
 
 import (
 	"context"
-	"io"
-	"log"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
 
-	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/registry"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/tools/txtar"
 
 	"github.com/jetcrate/jetcrate/internal/engine"
 	"github.com/jetcrate/jetcrate/internal/engine/fake"
 	"github.com/jetcrate/jetcrate/internal/execute"
+	"github.com/jetcrate/jetcrate/internal/execute/executetest"
 	"github.com/jetcrate/jetcrate/internal/plan"
 	"github.com/jetcrate/jetcrate/internal/solve"
 	"github.com/jetcrate/jetcrate/internal/spec"
@@ -47,27 +38,8 @@ type lab struct {
 
 func newLab(t *testing.T) *lab {
 	t.Helper()
-	reg := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
-	t.Cleanup(reg.Close)
-	ref, err := name.ParseReference(strings.TrimPrefix(reg.URL, "http://") + "/base:1")
-	require.NoError(t, err)
-	base, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{OS: "linux", Architecture: "arm64", Config: v1.Config{Env: []string{"PATH=/bin"}}})
-	require.NoError(t, err)
-	require.NoError(t, remote.Write(ref, base))
-
-	a, err := txtar.ParseFile("testdata/catalog.txtar")
-	require.NoError(t, err)
-	l := &lab{t: t, files: fstest.MapFS{}}
-	for _, f := range a.Files {
-		l.files[f.Name] = &fstest.MapFile{Data: []byte(strings.ReplaceAll(string(f.Data), "BASE", ref.String())), Mode: 0o644}
-	}
-	l.engine = &fake.Engine{Files: func(b engine.Build) map[string]string {
-		if b.Target == "root" { // a linked layer has its package's name in its path, as real ones do
-			pkg := strings.Fields(b.Name)[0]
-			return map[string]string{"opt/" + pkg + "/file": string(b.Dockerfile)}
-		}
-		return nil
-	}}
+	l := &lab{t: t, files: executetest.Catalog(t, "testdata/catalog.txtar", nil), engine: &fake.Engine{Files: executetest.Root}}
+	var err error
 	l.store, err = store.Open(context.Background(), store.Options{Dir: t.TempDir()})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.store.Close()) })

@@ -16,16 +16,13 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/tools/txtar"
 
 	"github.com/jetcrate/jetcrate/internal/engine"
 	"github.com/jetcrate/jetcrate/internal/engine/fake"
 	"github.com/jetcrate/jetcrate/internal/execute"
+	"github.com/jetcrate/jetcrate/internal/execute/executetest"
 	"github.com/jetcrate/jetcrate/internal/image"
 	"github.com/jetcrate/jetcrate/internal/plan"
 	"github.com/jetcrate/jetcrate/internal/publish"
@@ -93,27 +90,13 @@ type lab struct {
 
 func newLab(t testing.TB) *lab {
 	t.Helper()
-	base := newSite(t)
-	ref, err := name.ParseReference(base.host() + "/base:1")
-	require.NoError(t, err)
-	img, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{OS: "linux", Architecture: "arm64", Config: v1.Config{Env: []string{"PATH=/bin"}}})
-	require.NoError(t, err)
-	require.NoError(t, remote.Write(ref, img))
-	a, err := txtar.ParseFile("testdata/catalog.txtar")
-	require.NoError(t, err)
-	l := &lab{TB: t, files: fstest.MapFS{}, site: newSite(t), now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
-	for _, f := range a.Files {
-		l.files[f.Name] = &fstest.MapFile{Data: []byte(strings.ReplaceAll(string(f.Data), "BASE", ref.String())), Mode: 0o644}
+	l := &lab{
+		TB: t, files: executetest.Catalog(t, "testdata/catalog.txtar", nil), engine: &fake.Engine{Files: executetest.Root},
+		site: newSite(t), now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 	}
-	l.engine = &fake.Engine{Files: func(b engine.Build) map[string]string {
-		if b.Target == "root" {
-			pkg := strings.Fields(b.Name)[0]
-			return map[string]string{"opt/" + pkg + "/file": string(b.Dockerfile)}
-		}
-		return nil
-	}}
 	l.place = l.site.host() + "/jetson"
 	l.rules = spec.Repository{Repository: l.place}
+	var err error
 	l.store, err = store.Open(context.Background(), store.Options{Dir: t.TempDir()})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.store.Close()) })

@@ -3,26 +3,17 @@ package wheel_test
 import (
 	"context"
 	"errors"
-	"io"
-	"log"
-	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
 	"testing/fstest"
 
-	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/registry"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/tools/txtar"
 
 	"github.com/jetcrate/jetcrate/internal/engine"
 	"github.com/jetcrate/jetcrate/internal/engine/fake"
 	"github.com/jetcrate/jetcrate/internal/execute"
+	"github.com/jetcrate/jetcrate/internal/execute/executetest"
 	"github.com/jetcrate/jetcrate/internal/plan"
 	"github.com/jetcrate/jetcrate/internal/solve"
 	"github.com/jetcrate/jetcrate/internal/spec"
@@ -45,22 +36,11 @@ type lab struct {
 // newLab plans packages of the catalog, each on every platform with every CUDA.
 func newLab(t *testing.T, packages ...string) *lab {
 	t.Helper()
-	reg := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
-	t.Cleanup(reg.Close)
-	ref, err := name.ParseReference(strings.TrimPrefix(reg.URL, "http://") + "/base:1")
-	require.NoError(t, err)
-	base, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{OS: "linux", Architecture: "arm64", Config: v1.Config{Env: []string{"PATH=/bin"}}})
-	require.NoError(t, err)
-	require.NoError(t, remote.Write(ref, base))
-	a, err := txtar.ParseFile("testdata/catalog.txtar")
-	require.NoError(t, err)
-	l := &lab{T: t, files: fstest.MapFS{}, dir: t.TempDir()}
-	for _, f := range a.Files {
-		l.files[f.Name] = &fstest.MapFile{Data: []byte(strings.ReplaceAll(string(f.Data), "BASE", ref.String())), Mode: 0o644}
-	}
+	l := &lab{T: t, files: executetest.Catalog(t, "testdata/catalog.txtar", nil), dir: t.TempDir()}
 	cat, list := spec.Load(l.files, spec.Options{})
 	require.NoError(t, list.Err())
 	l.cat = cat
+	var err error
 	l.store, err = store.Open(context.Background(), store.Options{Dir: l.dir})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = l.store.Close() })
@@ -84,10 +64,10 @@ var madeFor = regexp.MustCompile(`CUDA=([0-9.]+)(?: L4T=([0-9.]+))?`)
 
 // wheels are what the build of a package leaves.
 func (l *lab) wheels(b engine.Build) map[string]string {
-	pkg := strings.Fields(b.Name)[0]
 	if b.Target == "root" {
-		return map[string]string{"opt/" + pkg + "/file": string(b.Dockerfile)}
+		return executetest.Root(b)
 	}
+	pkg := strings.Fields(b.Name)[0]
 	cuda, l4t := "", ""
 	if m := madeFor.FindStringSubmatch(string(b.Dockerfile)); m != nil {
 		cuda, l4t = m[1], m[2]
