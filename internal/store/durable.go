@@ -207,7 +207,10 @@ func (f *folder) restoreIndex() (v1.IndexManifest, error) {
 	}
 	good := filepath.Join(f.dir, goodIndex)
 	raw, readErr := os.ReadFile(good)
-	if readErr != nil || json.Unmarshal(raw, &idx) != nil {
+	if readErr == nil {
+		idx, readErr = parseIndex(raw)
+	}
+	if readErr != nil {
 		return idx, fmt.Errorf("%w; there is no good copy in %s: move the folder %s away to start anew", err, good, f.dir)
 	}
 	return idx, f.writeIndex(idx)
@@ -234,7 +237,7 @@ func (f *folder) index() (v1.IndexManifest, error) {
 	if f.readOf == nil || !os.SameFile(f.readOf, info) || !f.readOf.ModTime().Equal(info.ModTime()) || f.readOf.Size() != info.Size() {
 		raw, err := io.ReadAll(file)
 		if err == nil {
-			err = json.Unmarshal(raw, &idx)
+			idx, err = parseIndex(raw)
 		}
 		if err != nil {
 			return idx, fmt.Errorf("the store's index %s is damaged: %w", f.indexFile(), err)
@@ -243,6 +246,32 @@ func (f *folder) index() (v1.IndexManifest, error) {
 	}
 	idx = f.read
 	idx.Manifests = slices.Clone(f.read.Manifests)
+	return idx, nil
+}
+
+// parseIndex reads an index. v1.Hash decodes itself with a decoder of its own,
+// which takes most of the time of a large index: the digests are read as text.
+func parseIndex(raw []byte) (v1.IndexManifest, error) {
+	var read struct {
+		v1.IndexManifest
+		Manifests []struct {
+			v1.Descriptor
+			Digest string `json:"digest"`
+		} `json:"manifests"`
+	}
+	if err := json.Unmarshal(raw, &read); err != nil {
+		return v1.IndexManifest{}, err
+	}
+	idx := read.IndexManifest
+	idx.Manifests = make([]v1.Descriptor, len(read.Manifests))
+	for i, m := range read.Manifests {
+		digest, err := v1.NewHash(m.Digest)
+		if err != nil {
+			return v1.IndexManifest{}, err
+		}
+		idx.Manifests[i] = m.Descriptor
+		idx.Manifests[i].Digest = digest
+	}
 	return idx, nil
 }
 
