@@ -165,7 +165,7 @@ func (l *lab) publisher(p *plan.Plan) *publish.Publisher {
 	require.NoError(l, err)
 	return &publish.Publisher{
 		Plan: p, Store: l.store, About: func(pkg string) ([]string, int64) { return cat.Packages[pkg].Aliases, 0 },
-		Ledger: l.ledger(), Registry: reg, Rules: l.rules, Defaults: publish.Defaults{Matrix: cat.Matrix},
+		Ledger: l.ledger(), Registry: reg, Rules: l.rules, Defaults: publish.Defaults{Matrix: cat.Matrix}, Signer: &l.signer,
 	}
 }
 
@@ -177,7 +177,7 @@ func (l *lab) publish(p *plan.Plan) (*publish.Preview, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pub.Publish(context.Background(), look, &l.signer, func(string) {})
+	return pub.Publish(context.Background(), look, func(string) {})
 }
 
 // tags lists what a repository of the place shows: tag to digest.

@@ -33,7 +33,8 @@ type Publisher struct {
 	Registry *Registry
 	Rules    spec.Repository
 	Defaults Defaults
-	Revision string // end of the tags; "" is none
+	Revision string         // end of the tags; "" is none
+	Signer   *ledger.Signer // nil leaves entries waiting for a sequencer, and their tags
 }
 
 // Action is what becomes of a cell.
@@ -89,6 +90,11 @@ func (p *Publisher) Look(ctx context.Context, cells []*plan.Cell) (*Preview, err
 	if err != nil {
 		return nil, err
 	}
+	if p.Signer != nil {
+		if err := p.Ledger.Accepts(state, *p.Signer); err != nil {
+			return nil, err
+		}
+	}
 	known, err := p.Store.Known(ctx)
 	if err != nil {
 		return nil, err
@@ -98,12 +104,24 @@ func (p *Publisher) Look(ctx context.Context, cells []*plan.Cell) (*Preview, err
 	for _, r := range state.Rows() {
 		taken[r.Image.Reference] = r.Image.Digest
 	}
+	rows := state.Rows()
+	others := state.Others()
+	place := func(row *table.Row, e table.Entry) { // what comes after all that there is
+		n := state.Head.Size + int64(len(rows)+len(others)) + 1
+		if row == nil {
+			others = append(others, table.Numbered{Number: n, Entry: e})
+			return
+		}
+		r := *row
+		r.Published = &table.Published{Entry: n}
+		rows = append(rows, r)
+	}
 	for _, i := range state.Waiting {
 		if i.Row != nil && taken[i.Row.Image.Reference] == "" {
 			taken[i.Row.Image.Reference] = i.Entry.Image
 		}
+		place(i.Row, i.Entry)
 	}
-	rows := state.Rows()
 	for _, c := range cells {
 		cell, err := fold.Of(ctx, p.Plan, c, p.Store, known, p.About)
 		if err != nil {
@@ -116,14 +134,12 @@ func (p *Publisher) Look(ctx context.Context, cells []*plan.Cell) (*Preview, err
 		if change.Action != Refuse && change.Digest != "" {
 			taken[change.Image] = change.Digest
 			if change.Log {
-				r := *change.item.Row
-				r.Published = &table.Published{Entry: state.Head.Size + int64(len(rows)) + 1}
-				rows = append(rows, r)
+				place(change.item.Row, change.item.Entry)
 			}
 		}
 		out.Changes = append(out.Changes, change)
 	}
-	table.Settle(rows, state.Others())
+	table.Settle(rows, others)
 	out.Moves, err = p.moves(ctx, rows, repositories(out.Changes))
 	return out, err
 }
@@ -142,6 +158,8 @@ func (p *Publisher) look(ctx context.Context, c *plan.Cell, cell fold.Cell, stat
 	out.Reasons = Judge(cell, p.Rules)
 	if why, ok := state.Withdrawn()[out.Digest]; ok {
 		out.Reasons = append(out.Reasons, "it was withdrawn: "+why)
+	} else if why, ok := state.Withdrawing()[out.Digest]; ok {
+		out.Reasons = append(out.Reasons, "its withdrawal waits for a sequencer: "+why)
 	}
 	there, err := p.Registry.Digest(ctx, ref)
 	if err != nil {
@@ -235,10 +253,8 @@ func (p *Publisher) moves(ctx context.Context, rows []table.Row, repos map[strin
 	return out, nil
 }
 
-// Publish does what Look found. Without a signer entries wait for a sequencer,
-// and the tags with them: the same command with a signer completes it. say is told
-// what is under way.
-func (p *Publisher) Publish(ctx context.Context, preview *Preview, signer *ledger.Signer, say func(string)) (*Preview, error) {
+// Publish does what Look found. say is told what is under way.
+func (p *Publisher) Publish(ctx context.Context, preview *Preview, say func(string)) (*Preview, error) {
 	done := *preview
 	done.Changes, done.Moves = slices.Clone(preview.Changes), nil
 	for i := range done.Changes {
@@ -262,10 +278,10 @@ func (p *Publisher) Publish(ctx context.Context, preview *Preview, signer *ledge
 	}
 	var state *ledger.State
 	var err error
-	if signer == nil {
+	if p.Signer == nil {
 		state, err = p.Ledger.Read(ctx)
 	} else {
-		state, err = p.Ledger.Fold(ctx, *signer, nil)
+		state, err = p.Ledger.Fold(ctx, *p.Signer, nil)
 	}
 	if err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ import (
 	"github.com/jetcrate/jetcrate/internal/engine"
 	"github.com/jetcrate/jetcrate/internal/execute"
 	"github.com/jetcrate/jetcrate/internal/publish"
+	"github.com/jetcrate/jetcrate/internal/publish/ledger"
 	"github.com/jetcrate/jetcrate/internal/store"
 	"github.com/jetcrate/jetcrate/internal/table"
 )
@@ -63,6 +64,69 @@ func TestPublish(t *testing.T) {
 	require.Equal(t, "present: ", reasons(again))
 	require.Empty(t, again.Moves)
 	require.EqualValues(t, 2, again.Entries)
+}
+
+// A key that cannot sign the log is found out before anything is written.
+func TestTheWrongKeyBeginsNothing(t *testing.T) {
+	ctx := context.Background()
+	l := newLab(t)
+	p, other := l.plan("36.4.0 cpu"), l.plan("36.4.3 cpu")
+	l.build(p)
+	l.build(other)
+	_, err := l.publish(p)
+	require.NoError(t, err)
+	right := l.signer
+	l.signer, _, err = ledger.NewKey("lab.example", l.now.AddDate(1, 0, 0))
+	require.NoError(t, err)
+	_, err = l.publish(other)
+	require.ErrorAs(t, err, new(ledger.Mistake))
+	require.ErrorContains(t, err, "it is signed by "+right.Key.ID())
+	err = publish.Withdraw(ctx, l.ledger(), &l.signer, l.digest(p), "it burns")
+	require.ErrorAs(t, err, new(ledger.Mistake))
+	nothing := func() {
+		t.Helper()
+		s, err := l.ledger().Read(ctx)
+		require.NoError(t, err)
+		require.Empty(t, s.Waiting)
+		require.Len(t, s.Items, 2)
+		require.Len(t, l.tags("cpu"), 3)
+	}
+	nothing()
+	l.signer = right
+	l.now = right.Key.Until
+	_, err = l.publish(other)
+	require.ErrorContains(t, err, right.Key.ID()+" has expired")
+	require.ErrorContains(t, publish.Withdraw(ctx, l.ledger(), &l.signer, l.digest(p), "it burns"), "has expired")
+	nothing()
+}
+
+// What waits for a sequencer counts: a preview says what the next fold makes of it.
+func TestWhatWaitsIsPreviewed(t *testing.T) {
+	ctx := context.Background()
+	l := newLab(t)
+	p := l.plan("36.4.0 cpu")
+	l.build(p)
+	unsigned := l.publisher(p)
+	unsigned.Signer = nil
+	look, err := unsigned.Look(ctx, p.Cells)
+	require.NoError(t, err)
+	done, err := unsigned.Publish(ctx, look, func(string) {})
+	require.NoError(t, err)
+	require.Equal(t, 1, done.Waiting)
+	require.Empty(t, l.tags("cpu"))
+	look, err = l.publisher(p).Look(ctx, p.Cells)
+	require.NoError(t, err)
+	require.Len(t, look.Moves, 2)
+	done, err = l.publish(p)
+	require.NoError(t, err)
+	require.Equal(t, look.Moves, done.Moves)
+
+	require.NoError(t, publish.Withdraw(ctx, l.ledger(), nil, l.digest(p), "it burns"))
+	look, err = l.publisher(p).Look(ctx, p.Cells)
+	require.NoError(t, err)
+	require.Contains(t, reasons(look), "its withdrawal waits for a sequencer: it burns")
+	require.NoError(t, publish.Withdraw(ctx, l.ledger(), &l.signer, l.digest(p), "it burns"), "the same again changes nothing")
+	require.ErrorContains(t, publish.Withdraw(ctx, l.ledger(), &l.signer, l.digest(p), "it smokes"), "was withdrawn already: it burns")
 }
 
 func TestMovingTagsGoForward(t *testing.T) {
@@ -204,7 +268,7 @@ func TestTagsAreNeverMoved(t *testing.T) {
 	pub.Revision = "2"
 	look, err := pub.Look(context.Background(), rebuilt.Cells)
 	require.NoError(t, err)
-	_, err = pub.Publish(context.Background(), look, &l.signer, func(string) {})
+	_, err = pub.Publish(context.Background(), look, func(string) {})
 	require.NoError(t, err)
 	require.Equal(t, l.digest(rebuilt), l.tags("cpu")["1.2.0-r36.4.0-py311-2"])
 	require.Equal(t, l.digest(rebuilt), l.tags("cpu")["1.2-r36.4"])

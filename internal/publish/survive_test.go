@@ -100,13 +100,13 @@ func (e errand) run(ctx context.Context) error {
 	}
 	pub := &publish.Publisher{
 		Plan: p, Store: st, About: func(pkg string) ([]string, int64) { return cat.Packages[pkg].Aliases, 0 },
-		Ledger: ledger.Open(st, e.Place, ledger.Options{}), Registry: reg, Rules: spec.Repository{Repository: e.Place}, Defaults: publish.Defaults{Matrix: cat.Matrix},
+		Ledger: ledger.Open(st, e.Place, ledger.Options{}), Registry: reg, Rules: spec.Repository{Repository: e.Place}, Defaults: publish.Defaults{Matrix: cat.Matrix}, Signer: &signer,
 	}
 	look, err := pub.Look(ctx, p.Cells)
 	if err != nil {
 		return err
 	}
-	done, err := pub.Publish(ctx, look, &signer, func(string) {})
+	done, err := pub.Publish(ctx, look, func(string) {})
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,8 @@ import (
 )
 
 // Withdraw takes an image back: an entry that no table may leave out. Its blobs
-// and its tag stay where they are, since others may have pulled them.
+// and its tag stay where they are, since others may have pulled them. Without a
+// signer the entry waits for a sequencer.
 func Withdraw(ctx context.Context, l *ledger.Ledger, signer *ledger.Signer, digest, reason string) error {
 	s, err := l.Read(ctx)
 	if err != nil {
@@ -21,6 +22,14 @@ func Withdraw(ctx context.Context, l *ledger.Ledger, signer *ledger.Signer, dige
 	}
 	if !known {
 		return fmt.Errorf("%s was never published to %s: %w", digest, l.Place(), ErrNoImage)
+	}
+	if why, ok := s.Withdrawn()[digest]; ok && why != reason {
+		return ledger.Mistake(fmt.Sprintf("%s was withdrawn already: %s", digest, why))
+	}
+	if signer != nil {
+		if err := l.Accepts(s, *signer); err != nil {
+			return err
+		}
 	}
 	if _, err := l.Submit(ctx, ledger.Item{Entry: table.Entry{Type: table.WithdrawnEntry, Image: digest, Reason: reason}}); err != nil {
 		return err

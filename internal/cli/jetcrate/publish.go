@@ -119,6 +119,10 @@ func (a *app) withLedger(ctx context.Context, p place, rules spec.Repository, do
 			a.say(err)
 			return said{exitNo}
 		}
+		var mistake ledger.Mistake
+		if errors.As(err, &mistake) {
+			return usage{err}
+		}
 		return err
 	})
 }
@@ -182,11 +186,11 @@ func (a *app) publish(ctx context.Context, s *selection, args []string, to place
 	return a.withLedger(ctx, to, rules, func(st *store.Store, l *ledger.Ledger) error {
 		pub := &publish.Publisher{
 			Plan: p, Store: st, About: about(cat),
-			Ledger: l, Registry: reg, Rules: rules, Defaults: publish.Defaults{Matrix: cat.Matrix}, Revision: revision,
+			Ledger: l, Registry: reg, Rules: rules, Defaults: publish.Defaults{Matrix: cat.Matrix}, Revision: revision, Signer: signer,
 		}
 		preview, err := pub.Look(ctx, p.Cells)
 		if err == nil && !dry {
-			preview, err = pub.Publish(ctx, preview, signer, func(s string) { fmt.Fprintln(a.stderr, s) })
+			preview, err = pub.Publish(ctx, preview, func(s string) { fmt.Fprintln(a.stderr, s) })
 		}
 		if err != nil {
 			return err

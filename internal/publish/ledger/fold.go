@@ -26,6 +26,30 @@ type Signer struct {
 // waits. The head with them is signed by signer.
 type Change func(*State, time.Time) (items []Item, signer Signer, err error)
 
+// Mistake is a key, or the name of one, that does not fit the log.
+type Mistake string
+
+func (m Mistake) Error() string { return string(m) }
+
+// Accepts says why a key may not sign what comes next in a log that was read: what
+// it cannot complete is better not begun.
+func (l *Ledger) Accepts(s *State, signer Signer) error {
+	if err := s.accepts(signer, l.now()); err != nil {
+		return fmt.Errorf("the log of %s: %w", l.place, err)
+	}
+	return nil
+}
+
+func (s *State) accepts(signer Signer, now time.Time) error {
+	if current, ok := s.Keys.Current(); ok && current.Text != signer.Key.Text {
+		return Mistake(fmt.Sprintf("it is signed by %s, not by %s: take that key, or rotate it", current.ID(), signer.Key.ID()))
+	}
+	if !now.Before(signer.Key.Until) {
+		return Mistake(fmt.Sprintf("the key %s has expired: make another with jetcrate keys new, and let it sign with jetcrate keys rotate", signer.Key.ID()))
+	}
+	return nil
+}
+
 // Fold gives everything that waits its place, and signs the head. A log without
 // an entry begins with the signer's key. It waits for another sequencer.
 func (l *Ledger) Fold(ctx context.Context, signer Signer, change Change) (*State, error) {
@@ -63,8 +87,11 @@ func (l *Ledger) Fold(ctx context.Context, signer Signer, change Change) (*State
 func (l *Ledger) next(s *State, signer Signer, change Change) (*State, Signer, error) {
 	now := s.stamp(l.now())
 	items := s.ready()
-	if current, ok := s.Keys.Current(); ok && current.Text != signer.Key.Text {
-		return nil, signer, fmt.Errorf("the log is signed by %s, not by %s: take that key, or rotate it", current.ID(), signer.Key.ID())
+	// A key that has expired vouches for nothing: another may then begin anew.
+	if current, ok := s.Keys.Current(); change == nil || ok && now.Before(current.Until) {
+		if err := s.accepts(signer, now); err != nil {
+			return nil, signer, err
+		}
 	}
 	if len(s.Items) == 0 {
 		if len(items) == 0 && change == nil {

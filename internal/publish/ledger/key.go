@@ -107,7 +107,7 @@ func WriteKey(path string, file []byte) (err error) {
 func Rotate(old, next Signer) Change {
 	return func(s *State, now time.Time) ([]Item, Signer, error) {
 		if next.Key.Origin != old.Key.Origin {
-			return nil, old, fmt.Errorf("the new key is one of the log %q, the old one of %q", next.Key.Origin, old.Key.Origin)
+			return nil, old, Mistake(fmt.Sprintf("the new key is one of the log %q, the old one of %q", next.Key.Origin, old.Key.Origin))
 		}
 		e, err := table.KeyStatement(old, next.Key, now)
 		return []Item{{Entry: e}}, next, err
@@ -122,7 +122,7 @@ func Revoke(signer Signer, id, reason string) Change {
 			known = known || k.ID() == id
 		}
 		if !known {
-			return nil, signer, fmt.Errorf("no key %s ever signed the log", id)
+			return nil, signer, Mistake(fmt.Sprintf("no key %s ever signed it; jetcrate keys show --to lists those that did", id))
 		}
 		e, err := table.RevokeStatement(signer, signer.Key.Origin, id, reason, now)
 		return []Item{{Entry: e}}, signer, err

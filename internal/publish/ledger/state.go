@@ -49,9 +49,14 @@ func (s *State) Last(cell string) (Item, bool) {
 }
 
 // Withdrawn gives the reason of each image digest that was taken back.
-func (s *State) Withdrawn() map[string]string {
+func (s *State) Withdrawn() map[string]string { return withdrawn(s.Items) }
+
+// Withdrawing gives those whose withdrawal waits for a sequencer.
+func (s *State) Withdrawing() map[string]string { return withdrawn(s.Waiting) }
+
+func withdrawn(items []Item) map[string]string {
 	out := map[string]string{}
-	for _, i := range s.Items {
+	for _, i := range items {
 		if e := i.Entry; e.Type == table.WithdrawnEntry && out[e.Image] == "" {
 			out[e.Image] = e.Reason
 		}
