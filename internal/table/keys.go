@@ -38,6 +38,9 @@ func KeyName(origin string, end time.Time) (string, error) {
 // ParseKey reads a public key.
 func ParseKey(text string) (Key, error) {
 	text = strings.TrimSpace(text)
+	if strings.HasPrefix(text, "PRIVATE+KEY+") { // it is shown to nobody, not even in an error
+		return Key{}, errors.New("reading a public key: this is a private one; jetcrate keys show prints its public half")
+	}
 	v, err := note.NewVerifier(text)
 	if err != nil {
 		return Key{}, fmt.Errorf("reading the public key %q: it is not NAME+HASH+KEY", text)

@@ -306,6 +306,10 @@ func TestTrustedKeys(t *testing.T) {
 		_, err := table.ParseKey(text)
 		require.Error(t, err, text)
 	}
+	private, _, err := note.GenerateKey(rand.Reader, "releases.example/until-2027-01-01")
+	require.NoError(t, err)
+	_, err = table.ParseKey(private)
+	require.EqualError(t, err, "reading a public key: this is a private one; jetcrate keys show prints its public half")
 }
 
 // A statement that was made for one thing does not do for another.
