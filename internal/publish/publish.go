@@ -16,6 +16,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/google/go-containerregistry/pkg/name"
+
 	"github.com/jetcrate/jetcrate/internal/plan"
 	"github.com/jetcrate/jetcrate/internal/publish/ledger"
 	"github.com/jetcrate/jetcrate/internal/spec"
@@ -66,7 +68,7 @@ type Change struct {
 type Move struct {
 	Tag    string `json:"tag"`            // host/path/NAME:TAG
 	From   string `json:"from,omitempty"` // digest; "" where the tag is new
-	To     string `json:"to"`
+	To     string `json:"to,omitempty"`
 	Reason string `json:"reason,omitempty"` // why it is left alone
 }
 
@@ -77,6 +79,8 @@ type Preview struct {
 	Changes []Change `json:"changes"`
 	Moves   []Move   `json:"moves,omitempty"`
 	Waiting int      `json:"waiting,omitempty"` // entries that no sequencer has folded yet
+
+	repositories map[string]bool // of the cells, whose moving tags are looked at
 }
 
 // Refused reports whether a cell may not be published.
@@ -99,7 +103,7 @@ func (p *Publisher) Look(ctx context.Context, cells []*plan.Cell) (*Preview, err
 	if err != nil {
 		return nil, err
 	}
-	out := &Preview{Place: p.Ledger.Place(), Entries: state.Head.Size, Waiting: len(state.Waiting)}
+	out := &Preview{Place: p.Ledger.Place(), Entries: state.Head.Size, Waiting: len(state.Waiting), repositories: map[string]bool{}}
 	taken := map[string]string{}
 	for _, r := range state.Rows() {
 		taken[r.Image.Reference] = r.Image.Digest
@@ -127,10 +131,17 @@ func (p *Publisher) Look(ctx context.Context, cells []*plan.Cell) (*Preview, err
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c.ID, err)
 		}
-		change, err := p.look(ctx, c, cell, state, taken)
+		ref, err := p.Registry.Reference(p.Ledger.Place(), c.Name, immutable(c.Name, c.Tag, p.Revision))
+		if err != nil {
+			return nil, err
+		}
+		// Whatever becomes of the cell: a tag follows the log, back too.
+		out.repositories[ref.Context().Name()] = true
+		change, err := p.look(ctx, ref, cell, state, taken)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c.ID, err)
 		}
+		change.Cell = c.ID
 		if change.Action != Refuse && change.Digest != "" {
 			taken[change.Image] = change.Digest
 			if change.Log {
@@ -140,19 +151,15 @@ func (p *Publisher) Look(ctx context.Context, cells []*plan.Cell) (*Preview, err
 		out.Changes = append(out.Changes, change)
 	}
 	table.Settle(rows, others)
-	out.Moves, err = p.moves(ctx, rows, repositories(out.Changes))
+	out.Moves, err = p.moves(ctx, rows, out.repositories)
 	return out, err
 }
 
-func (p *Publisher) look(ctx context.Context, c *plan.Cell, cell fold.Cell, state *ledger.State, taken map[string]string) (Change, error) {
-	out := Change{Cell: c.ID, Action: None}
+func (p *Publisher) look(ctx context.Context, ref name.Tag, cell fold.Cell, state *ledger.State, taken map[string]string) (Change, error) {
+	out := Change{Action: None}
 	if cell.Row.Image == nil {
 		out.Reasons = []string{cell.Row.Reason}
 		return out, nil
-	}
-	ref, err := p.Registry.Reference(p.Ledger.Place(), c.Name, immutable(c.Name, c.Tag, p.Revision))
-	if err != nil {
-		return out, err
 	}
 	out.Image, out.Digest = ref.Name(), cell.Row.Image.Digest
 	out.Reasons = Judge(cell, p.Rules)
@@ -207,18 +214,6 @@ func (p *Publisher) look(ctx context.Context, c *plan.Cell, cell fold.Cell, stat
 	return out, nil
 }
 
-// repositories are those that changes go to.
-func repositories(changes []Change) map[string]bool {
-	out := map[string]bool{}
-	for _, c := range changes {
-		if c.Image != "" && c.Action != Refuse {
-			repo, _ := split(c.Image)
-			out[repo] = true
-		}
-	}
-	return out
-}
-
 // moves compares moving tags with what the log says of them.
 func (p *Publisher) moves(ctx context.Context, rows []table.Row, repos map[string]bool) ([]Move, error) {
 	logged := map[string]bool{}
@@ -245,8 +240,11 @@ func (p *Publisher) moves(ctx context.Context, rows []table.Row, repos map[strin
 			continue
 		}
 		m := Move{Tag: at, From: from, To: want[at]}
-		if from != "" && !logged[from] {
+		switch {
+		case from != "" && !logged[from]:
 			m.Reason = "it names an image that the log does not know"
+		case m.To == "":
+			m.Reason = "its image was withdrawn, and there is no other for it"
 		}
 		out = append(out, m)
 	}
@@ -346,7 +344,7 @@ func (p *Publisher) tag(ctx context.Context, done *Preview, state *ledger.State)
 }
 
 func (p *Publisher) move(ctx context.Context, done *Preview, state *ledger.State) error {
-	moves, err := p.moves(ctx, state.Rows(), repositories(done.Changes))
+	moves, err := p.moves(ctx, state.Rows(), done.repositories)
 	if err != nil {
 		return err
 	}

@@ -247,6 +247,46 @@ func TestOptionalGPU(t *testing.T) {
 	require.Equal(t, table.Current, row.Status)
 }
 
+// Tags that move leave an image that was withdrawn, for the one before it; where
+// there is none they stay, and it is told: registries have no common way to take a
+// tag alone away.
+func TestTagsLeaveWhatWasWithdrawn(t *testing.T) {
+	ctx := context.Background()
+	l := newLab(t)
+	first := l.plan("36.4.0 cpu")
+	l.build(first)
+	_, err := l.publish(first)
+	require.NoError(t, err)
+	l.edit("packages/a/cpu/package.yaml", "summary: linked", "summary: linked\nenv: {CPU: \"2\"}")
+	second := l.plan("36.4.0 cpu")
+	l.build(second)
+	pub := l.publisher(second)
+	pub.Revision = "2"
+	publishSecond := func() *publish.Preview {
+		look, err := pub.Look(ctx, second.Cells)
+		require.NoError(t, err)
+		done, err := pub.Publish(ctx, look, func(string) {})
+		require.NoError(t, err)
+		return done
+	}
+	publishSecond()
+	require.Equal(t, l.digest(second), l.tags("cpu")["r36.4"])
+
+	require.NoError(t, publish.Withdraw(ctx, l.ledger(), &l.signer, l.digest(second), "it burns"))
+	done := publishSecond()
+	require.True(t, done.Refused())
+	require.Len(t, done.Moves, 2)
+	require.Equal(t, l.digest(first), l.tags("cpu")["r36.4"])
+	require.Equal(t, l.digest(first), l.tags("cpu")["1.2-r36.4"])
+	require.Equal(t, l.digest(second), l.tags("cpu")["1.2.0-r36.4.0-py311-2"], "what others may use stays")
+
+	require.NoError(t, publish.Withdraw(ctx, l.ledger(), &l.signer, l.digest(first), "it burns too"))
+	done = publishSecond()
+	require.Len(t, done.Moves, 2)
+	require.Equal(t, "its image was withdrawn, and there is no other for it", done.Moves[0].Reason)
+	require.Equal(t, l.digest(first), l.tags("cpu")["r36.4"])
+}
+
 func TestTagsAreNeverMoved(t *testing.T) {
 	l := newLab(t)
 	p := l.plan("36.4.0 cpu")

@@ -65,6 +65,24 @@ func (r *Registry) names() []name.Option {
 	return []name.Option{name.StrictValidation}
 }
 
+// ParsePlace reads a place for releases, host/path.
+func ParsePlace(text string) (string, error) {
+	place := strings.TrimSuffix(text, "/")
+	if _, err := name.NewRepository(place, name.StrictValidation); err != nil {
+		return "", fmt.Errorf("a place is HOST/PATH, such as registry.example.org/jetson, not %q", text)
+	}
+	return place, nil
+}
+
+// PlaceOf is the place that an image lies in: host/path of host/path/NAME:TAG.
+func PlaceOf(reference string) (string, error) {
+	if _, err := name.ParseReference(reference, name.StrictValidation); err != nil {
+		return "", fmt.Errorf("a published image is HOST/PATH/NAME:TAG or HOST/PATH/NAME@sha256:DIGEST, not %q", reference)
+	}
+	repository, _, _ := strings.Cut(reference, "@")
+	return ParsePlace(repository[:max(strings.LastIndexByte(repository, '/'), 0)])
+}
+
 // Reference is the tag of an image at a place.
 func (r *Registry) Reference(place, image, tag string) (name.Tag, error) {
 	return r.Parse(strings.TrimSuffix(place, "/") + "/" + image + ":" + tag)

@@ -84,23 +84,26 @@ func digits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == 
 // Moving says which image each moving tag has, by repository and tag: of the
 // current rows the newest version, then the newest release, then the last that
 // was published. It follows from the log alone, so that every publisher moves a
-// tag to the same image, forward as long as nothing is withdrawn.
+// tag to the same image, forward as long as nothing is withdrawn. "" is a tag that
+// withdrawn images alone had.
 func Moving(rows []table.Row, defaults Defaults) map[string]string {
 	best := map[string]*table.Row{}
+	out := map[string]string{}
 	for i := range rows {
 		r := &rows[i]
-		if r.Status != table.Current || r.Published == nil || !defaults.has(r.Platform) {
+		if r.Status == table.Superseded || r.Published == nil || !defaults.has(r.Platform) {
 			continue
 		}
 		repo, _ := split(r.Image.Reference)
 		for _, tag := range movingOf(r) {
 			at := repo + ":" + tag
-			if b := best[at]; b == nil || newer(r, b) > 0 {
+			if r.Status == table.Withdrawn {
+				out[at] = ""
+			} else if b := best[at]; b == nil || newer(r, b) > 0 {
 				best[at] = r
 			}
 		}
 	}
-	out := make(map[string]string, len(best))
 	for at, r := range best {
 		out[at] = r.Image.Digest
 	}

@@ -189,12 +189,3 @@ func judgeRow(row *table.Row, rules spec.Repository) []string {
 func otherBytes(err error) bool {
 	return image.IsOtherBytes(err) || err != nil && strings.Contains(err.Error(), "does not match expected size")
 }
-
-// PlaceOf is the place that an image lies in: host/path of host/path/NAME:TAG.
-func PlaceOf(reference string) string {
-	name, _, _ := strings.Cut(reference, "@")
-	if slash := strings.LastIndexByte(name, '/'); slash >= 0 {
-		return name[:slash]
-	}
-	return ""
-}

@@ -29,9 +29,9 @@ func (a *app) keysNewCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "new", Short: "Make a key, and print the public one", Args: noArgs,
 		Long: `Makes a key for the log that --origin names. The private key goes into a file that
-nobody else can read, never over another one, and is never printed. The public key,
-printed, is what jet and jetcrate verify trust: it names the log and the day from which it signs
-no more.`,
+nobody else can read, never over another one, and is never printed. The public key, which
+is printed, is what jet and jetcrate verify trust: it names the log and the day from which
+it signs no more.`,
 		Example: "  jetcrate keys new --origin releases.example.org\n  jetcrate keys new --origin releases.example.org --expires 2027-12-31 --out next.key",
 		RunE: func(*cobra.Command, []string) error {
 			if err := a.formats("text", "json"); err != nil {
@@ -120,6 +120,9 @@ func (a *app) keysShowCommand() *cobra.Command {
 
 // logKeys lists the keys that signed a log.
 func (a *app) logKeys(ctx context.Context, p place) error {
+	if err := p.check(); err != nil {
+		return err
+	}
 	rules, err := a.rules(p.to)
 	if err != nil {
 		return err
@@ -206,8 +209,8 @@ func (a *app) keysRevokeCommand() *cobra.Command {
 }
 
 func (a *app) changeKeys(ctx context.Context, p place, change func(ledger.Signer) (ledger.Change, string)) error {
-	if p.to == "" {
-		return usage{errors.New("name the place with --to HOST/PATH")}
+	if err := p.check(); err != nil {
+		return err
 	}
 	signer, err := a.mustSign(p.key)
 	if err != nil {

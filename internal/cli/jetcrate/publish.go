@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/spf13/cobra"
 
 	"github.com/jetcrate/jetcrate/internal/publish"
@@ -33,6 +34,36 @@ func (p *place) flags(c *cobra.Command, name, to string) {
 
 func (p *place) keyFlag(c *cobra.Command) {
 	c.Flags().StringVar(&p.key, "key", "", "file of the private key that signs the log (default: JETCRATE_KEY, which holds such a file's content, else "+keyFile+" of jetcrate's data folder)")
+}
+
+// check reads the place that a flag or an image names.
+func (p *place) check() error {
+	if p.to == "" {
+		return usage{errors.New("name the place with --to HOST/PATH")}
+	}
+	to, err := publish.ParsePlace(p.to)
+	if err != nil {
+		return usage{err}
+	}
+	p.to = to
+	if p.log != "" {
+		if _, err := publish.ParsePlace(p.log); err != nil {
+			return usage{fmt.Errorf("--log: %w", err)}
+		}
+	}
+	return nil
+}
+
+// of takes the place from the name of an image, where no flag names it.
+func (p *place) of(image string) error {
+	at, err := publish.PlaceOf(image)
+	if err != nil {
+		return usage{err}
+	}
+	if p.to == "" {
+		p.to = at
+	}
+	return p.check()
 }
 
 // keyFile is where keys new writes a key, below the data folder.
@@ -113,7 +144,7 @@ func (a *app) withLedger(ctx context.Context, p place, rules spec.Repository, do
 			defer logs.Close()
 			shared = true
 		}
-		err := do(st, ledger.Open(logs, strings.TrimSuffix(p.to, "/"), ledger.Options{Shared: shared}))
+		err := do(st, ledger.Open(logs, p.to, ledger.Options{Shared: shared}))
 		var fork *ledger.ForkError
 		if errors.As(err, &fork) || errors.Is(err, publish.ErrNoImage) {
 			a.say(err)
@@ -153,8 +184,11 @@ Ended halfway, the same command goes on.`,
 			if err := a.formats("text", "json"); err != nil {
 				return err
 			}
-			if to.to == "" {
-				return usage{errors.New("name the place with --to HOST/PATH")}
+			if err := to.check(); err != nil {
+				return err
+			}
+			if _, err := name.NewTag("image:1"+revision, name.WeakValidation); err != nil {
+				return usage{fmt.Errorf("--revision %q: a tag has letters, digits, and . _ - between them", revision)}
 			}
 			return a.publish(c.Context(), &s, args, to, dry, revision)
 		},
@@ -248,13 +282,44 @@ func (a *app) printPreview(p *publish.Preview, dry bool) {
 		}
 		fmt.Fprintf(a.stdout, "> %s %s -> %s\n", m.Tag, from, shortDigest(m.To))
 	}
-	verb := "published to"
-	if dry {
-		verb = "compared with"
-	}
-	fmt.Fprintf(a.stderr, "%s %s %s; its log has %d entries", count(len(p.Changes), "cell"), verb, p.Place, p.Entries)
+	fmt.Fprintf(a.stderr, "%s: %s; its log has %d entries", p.Place, summary(p.Changes, dry), p.Entries)
 	if p.Waiting > 0 {
-		fmt.Fprintf(a.stderr, ", %d wait for a sequencer", p.Waiting)
+		fmt.Fprintf(a.stderr, ", and %d waiting for a sequencer", p.Waiting)
 	}
 	fmt.Fprintln(a.stderr)
+}
+
+// summary counts what became of cells, or would.
+func summary(changes []publish.Change, dry bool) string {
+	words := []string{"published", "waiting", "there already", "refused", "without an image"}
+	if dry {
+		words[0] = "to publish"
+	}
+	n := make([]int, len(words))
+	for _, c := range changes {
+		switch c.Action {
+		case publish.Add:
+			if len(c.Reasons) > 0 {
+				n[1]++
+			} else {
+				n[0]++
+			}
+		case publish.Present:
+			n[2]++
+		case publish.Refuse:
+			n[3]++
+		case publish.None:
+			n[4]++
+		}
+	}
+	var parts []string
+	for i, word := range words {
+		if n[i] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n[i], word))
+		}
+	}
+	if len(parts) == 0 {
+		return "no cells"
+	}
+	return strings.Join(parts, ", ")
 }

@@ -49,11 +49,17 @@ carries that log: whoever has one such table can tell that the next goes on from
 				out = d.data
 			}
 			if of.to != "" {
+				if err := of.check(); err != nil {
+					return err
+				}
 				rules := cat.Matrix.Repository(of.to)
 				return a.withLedger(ctx, of, rules, func(_ *store.Store, l *ledger.Ledger) error {
 					s, err := l.Read(ctx)
 					if err != nil {
 						return err
+					}
+					if s.Head.Size == 0 {
+						a.say(fmt.Errorf("warning: nothing was published to %s: its log has no entries", l.Place()))
 					}
 					p.Cells = slices.DeleteFunc(p.Cells, func(c *plan.Cell) bool { return c.Platform.Testbed && !rules.Testbed })
 					return a.writeTable(ctx, fold.Published(p, l.Place(), s.Rows(), s.Others(), s.Signed, about(cat)), out, push)

@@ -23,9 +23,10 @@ func (a *app) verifyCommand() *cobra.Command {
 	var trust, tableFile string
 	c := &cobra.Command{
 		Use: "verify IMAGE", Short: "Check a published image: its digests, its place in the signed log, its evidence", Args: oneArg("an image by tag or digest", "registry.example.org/jetson/pytorch:r36.4"),
-		Long: `Reads all of an image and checks that every blob has its digest; that the head of the log
-is signed by a trusted key, and that the image's entry is in the log (this proof is its signature);
-that it was not withdrawn; and that its tests passed as matrix.yaml asks of the place.
+		Long: `Reads all of an image and checks that every blob has its digest; that the head of the
+log is signed by a trusted key, and that the image's entry is in the log (this proof is its
+signature); that it was not withdrawn; and that its tests passed as matrix.yaml asks of the
+place.
 
 The log is that of --table, a table as it was published, or that of the place.
 A trusted key is given by --trust or JETCRATE_TRUST: public keys, or a file of them;
@@ -35,8 +36,8 @@ else it is the key that signs here.`,
 			if err := a.formats("text", "json"); err != nil {
 				return err
 			}
-			if p.to == "" {
-				p.to = publish.PlaceOf(args[0])
+			if err := p.of(args[0]); err != nil {
+				return err
 			}
 			keys, err := a.trusted(trust, p.key)
 			if err != nil {
@@ -163,6 +164,8 @@ func (a *app) verifyIn(ctx context.Context, reg *publish.Registry, reference str
 		}
 		if v.Good() {
 			fmt.Fprintln(a.stdout, "verified")
+		} else {
+			fmt.Fprintln(a.stdout, "not verified")
 		}
 	}
 	if err == nil && !v.Good() {
