@@ -30,12 +30,13 @@ func standings() []standing {
 	}
 }
 
-// standingOf judges a row by its evidence.
-func standingOf(r *table.Row) standing {
+// standingOf judges a row by its evidence. takenBack are cells of which an image
+// was withdrawn.
+func standingOf(r *table.Row, takenBack map[string]bool) standing {
 	all := standings()
 	e := r.Evidence
 	switch {
-	case r.Status == table.Withdrawn:
+	case r.Status == table.Withdrawn, r.State == table.NotBuilt && takenBack[r.CellID()]:
 		return all[4]
 	case r.State == table.Impossible:
 		return all[6]
@@ -119,6 +120,7 @@ func newGrid(t *table.Table, o Options) *grid {
 	rows := slices.Clone(t.Rows)
 	sorted := table.Table{Rows: rows}
 	sorted.Sort()
+	takenBack := t.TakenBack()
 	gpus := map[string]bool{}
 	for i := range rows {
 		c := columnOf(&rows[i])
@@ -151,7 +153,7 @@ func newGrid(t *table.Table, o Options) *grid {
 		if last.Cells[at].row != nil && r.Status == table.Withdrawn {
 			continue // what is current counts
 		}
-		last.Cells[at] = cell{standingOf(r), versionOf(r), r}
+		last.Cells[at] = cell{standingOf(r, takenBack), versionOf(r), r}
 		last.find(r)
 		if r.Image != nil && r.Status == table.Current {
 			g.Images++

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jetcrate/jetcrate/internal/table"
 )
@@ -47,7 +48,7 @@ type entry struct {
 type past struct {
 	Target, Platform, Version, Digest string
 	Status                            string
-	When                              string
+	When                              time.Time // zero is unknown
 	Reason                            string
 }
 
@@ -104,9 +105,15 @@ func (g *grid) pages(t *table.Table) []*page {
 	}
 	slices.SortFunc(out, func(a, b *page) int { return strings.Compare(a.Name, b.Name) })
 	for _, p := range out {
-		slices.SortStableFunc(p.Past, func(a, b past) int { return strings.Compare(b.When, a.When) })
+		slices.SortStableFunc(p.Past, func(a, b past) int { return b.When.Compare(a.When) })
 	}
 	return out
+}
+
+// Facts reports whether anything is known of the package itself.
+func (p *page) Facts() bool {
+	a := p.About
+	return len(p.Aliases) > 0 || p.Least > 0 || a.Licence != "" || a.Homepage != "" || a.Image != "" || a.Models != ""
 }
 
 func roots(r *table.Row) []string {
@@ -202,12 +209,14 @@ func (e entry) note() note {
 
 func pastOf(r *table.Row) past {
 	p := past{Target: r.Target, Platform: r.Platform.String(), Version: versionOf(r), Digest: r.Image.Digest, Status: string(r.Status)}
+	when := ""
 	if r.Published != nil {
-		p.When = r.Published.Time
+		when = r.Published.Time
 	}
 	if r.Withdrawal != nil {
-		p.When, p.Reason = r.Withdrawal.Time, r.Withdrawal.Reason
+		when, p.Reason = r.Withdrawal.Time, r.Withdrawal.Reason
 	}
+	p.When, _ = time.Parse(time.RFC3339, when) // a table may come from anywhere
 	return p
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,6 +55,35 @@ func TestEveryStandingShowsAsClassSymbolAndWord(t *testing.T) {
 	for _, word := range []string{"tested", "untested on GPU", "untested", "failed", "withdrawn", "not built", "not available"} {
 		require.Contains(t, all["index.html"], "</b> "+word+"<span>")
 	}
+}
+
+// A table that was published has two rows for a cell whose image was withdrawn:
+// the image's, and one that says that there is none now.
+func TestAWithdrawnCellIsMoreThanNotBuilt(t *testing.T) {
+	tb := sitetest.Table(8, 8)
+	before := strings.Count(files(t, tb, site.Options{})["index.html"], "<td class=w>")
+	i := slices.IndexFunc(tb.Rows, func(r table.Row) bool { return r.Status == table.Withdrawn })
+	now := tb.Rows[i]
+	now.Status, now.State, now.Image, now.Withdrawal, now.Evidence = table.Current, table.NotBuilt, nil, nil, table.Evidence{}
+	now.Reason = "its image was withdrawn: it overheats"
+	tb.Rows = append(tb.Rows, now)
+	all := files(t, tb, site.Options{})
+	require.Equal(t, before, strings.Count(all["index.html"], "<td class=w>"))
+	page := all["p/"+now.Roots[0]+".html"]
+	require.Contains(t, page, "its image was withdrawn: it overheats")
+	require.Contains(t, page, "<time>2026-11-20 10:00</time>")
+
+	var md bytes.Buffer
+	require.NoError(t, tb.Markdown(&md))
+	require.Equal(t, 2, strings.Count(md.String(), " withdrawn |"), "the cell, and the legend")
+}
+
+func TestAPageWithoutFactsHasNoHeadingForThem(t *testing.T) {
+	tb := sitetest.Table(8, 8)
+	tb.Rows = slices.DeleteFunc(tb.Rows, func(r table.Row) bool { return r.State != table.NotBuilt })
+	page := files(t, tb, site.Options{})["p/"+tb.Rows[0].Roots[0]+".html"]
+	require.NotEmpty(t, page)
+	require.NotContains(t, page, "Facts")
 }
 
 func TestPackagePage(t *testing.T) {

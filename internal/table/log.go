@@ -253,6 +253,18 @@ func Settle(rows []Row, entries []Numbered) {
 	}
 }
 
+// TakenBack are the cells of which an image was withdrawn, by their ID: one that
+// has no image now is more than not built.
+func (t *Table) TakenBack() map[string]bool {
+	out := map[string]bool{}
+	for i := range t.Rows {
+		if t.Rows[i].Status == Withdrawn {
+			out[t.Rows[i].CellID()] = true
+		}
+	}
+	return out
+}
+
 // settled reports a row whose status is not what the log says.
 func (t *Table) settled(entries []Entry) error {
 	numbered := make([]Numbered, len(entries))

@@ -21,7 +21,7 @@ func (t *Table) Markdown(w io.Writer) error {
 	if len(sorted.Rows) == 0 {
 		b.WriteString("The table has no rows.\n")
 	} else {
-		sorted.grid(&b)
+		sorted.grid(&b, t.TakenBack())
 		sorted.notes(&b)
 		b.WriteString(legend)
 	}
@@ -39,6 +39,7 @@ const legend = `
 | tested | the image exists, its tests passed and none failed; skipped and simulated tests are counted beside them and prove nothing |
 | FAILED | the image exists and at least one of its tests failed; ` + "`jet`" + ` never chooses it |
 | untested | the image exists, no test of it passed or failed |
+| withdrawn | the image was published and taken back; the reason is under Why |
 | declared | the catalog says that it is possible; nothing was built |
 | impossible | the catalog rules it out |
 | (empty) | not in the matrix |
@@ -47,8 +48,8 @@ An image runs on the host releases of its column and on no others: what a range 
 Columns marked (testbed) are stand-ins for checks, with another base than a Jetson's.
 `
 
-// grid is the table proper.
-func (t *Table) grid(b *bytes.Buffer) {
+// grid is the table proper. takenBack are cells of which an image was withdrawn.
+func (t *Table) grid(b *bytes.Buffer, takenBack map[string]bool) {
 	type column struct{ title, hosts string }
 	var columns []column
 	var targets []string
@@ -68,6 +69,9 @@ func (t *Table) grid(b *bytes.Buffer) {
 			columns = append(columns, c)
 		}
 		cells[c][r.Target] = r.Standing()
+		if r.State == NotBuilt && takenBack[r.CellID()] {
+			cells[c][r.Target] = "withdrawn"
+		}
 	}
 	for i := range t.Rows {
 		if name := t.Rows[i].Target; len(targets) == 0 || targets[len(targets)-1] != name {

@@ -47,6 +47,21 @@ type app struct {
 	locked     bool // --locked
 }
 
+// result is stdout. It keeps the first error: a result that was not written whole
+// is none, whatever the command did.
+type result struct {
+	w   io.Writer
+	err error
+}
+
+func (r *result) Write(b []byte) (int, error) {
+	n, err := r.w.Write(b)
+	if r.err == nil {
+		r.err = err
+	}
+	return n, err
+}
+
 // usage is a mistake in a command line.
 type usage struct{ err error }
 
@@ -59,7 +74,8 @@ func (s said) Error() string { return fmt.Sprintf("exit code %d", s.code) }
 
 // Main runs the command and returns its exit code.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	out := &result{w: stdout}
+	a := &app{stdin: stdin, stdout: out, stderr: stderr}
 	defer func() {
 		if p := recover(); p != nil {
 			fmt.Fprintf(stderr, "jetcrate: internal error: %v\nThis is a bug in jetcrate; please report it with this:\n%s", p, debug.Stack())
@@ -75,9 +91,12 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(stdin)
-	root.SetOut(stdout)
+	root.SetOut(out)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
+	if err == nil && out.err != nil {
+		err = fmt.Errorf("writing the result: %w", out.err)
+	}
 	if err != nil && ctx.Err() != nil {
 		fmt.Fprintln(stderr, "jetcrate: interrupted; what was finished is kept, the same command goes on from there")
 		return exitInterrupted

@@ -14,6 +14,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
@@ -122,7 +123,14 @@ func (a *app) serve(ctx context.Context, s *serving) error {
 			return usage{err}
 		}
 		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.listen)
-		if err != nil {
+		var address *net.AddrError
+		var known *net.DNSError
+		switch {
+		case errors.As(err, &address), errors.As(err, &known):
+			return usage{fmt.Errorf("--listen %q: an address is HOST:PORT, or :PORT for all of this machine's", s.listen)}
+		case errors.Is(err, syscall.EADDRINUSE):
+			return fmt.Errorf("listening: something listens at %s already; name another port with --listen", s.listen)
+		case err != nil:
 			return fmt.Errorf("listening: %w", err)
 		}
 		at := "http://"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
@@ -313,6 +314,10 @@ func (a *app) exported(e exported) error {
 
 // writeBundle writes an archive, which has its name once it is whole, or a folder.
 func writeBundle(ctx context.Context, site wheel.Site, to string) error {
+	switch filepath.Ext(to) {
+	case ".zip", ".gz", ".tgz", ".xz", ".zst", ".bz2":
+		return usage{fmt.Errorf("%s: an archive of wheels, which are compressed, is a .tar", to)}
+	}
 	if !strings.HasSuffix(to, ".tar") {
 		_, err := site.Write(ctx, to)
 		return err

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -129,6 +130,7 @@ func TestWheelsOnTheCommandLine(t *testing.T) {
 		{[]string{"yank", "pure==1.0"}, "say why with --reason"},
 		{[]string{"yank", "pure==9", "--reason", "x"}, "the index has no pure 9"},
 		{[]string{"export"}, "needs a file"},
+		{[]string{"export", tar + ".gz"}, "is a .tar"},
 		{[]string{"export", tar, "nothing", "--line", "jp6/cu126"}, "jp6/cu126 has no wheel of nothing; it has bare, gpu, pure"},
 		{[]string{"index", "--mirror"}, "name a folder"},
 		{[]string{"push"}, "needs the URL"},
@@ -278,6 +280,13 @@ func TestServeOnTheCommandLine(t *testing.T) {
 		_, errs := try(t, 1, append([]string{"serve"}, tt.args...)...)
 		require.Contains(t, errs, tt.says)
 	}
-	_, errs := try(t, 2, "serve", "--listen", "256.0.0.1:80")
-	require.Contains(t, errs, "listening")
+	for _, address := range []string{"here", ":99999", "256.0.0.1:80"} {
+		_, errs := try(t, 1, "serve", "--listen", address)
+		require.Contains(t, errs, `--listen "`+address+`": an address is HOST:PORT`)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	_, errs := try(t, 2, "serve", "--listen", l.Addr().String())
+	require.Contains(t, errs, "something listens at "+l.Addr().String()+" already; name another port with --listen")
 }

@@ -44,7 +44,7 @@ func newGuard(tokens []string, at string) (*guard, error) {
 	if at != "" {
 		u, err := url.Parse(at)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || strings.Trim(u.Path, "/") != "" {
-			return nil, errors.New("the address for clients must look like https://host:port")
+			return nil, errors.New("--url, the address for clients, must look like https://host:port")
 		}
 		g.url = u.Scheme + "://" + u.Host
 	}
