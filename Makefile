@@ -36,6 +36,9 @@ lint:
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
+# What tests leave to look at: pictures of the site.
+export JETCRATE_ARTIFACTS ?= $(CURDIR)/artifacts
+
 # Ends with a count of what ran and what was skipped, with reasons.
 GOTEST = PATH="$(CURDIR)/bin:$$PATH" JETCRATE_REAL=1 $(GO) tool gotestsum --format standard-quiet --
 
@@ -59,4 +62,4 @@ release:
 	cmd/jet/release.sh dist
 
 clean:
-	rm -rf bin dist
+	rm -rf artifacts bin dist

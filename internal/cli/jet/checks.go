@@ -65,7 +65,7 @@ func (q *question) checkTable(c *checkup) error {
 	placements := src.Placements()
 	age := ""
 	if !info.modified.IsZero() {
-		age = ", written " + units.HumanDuration(q.app.now().Sub(info.modified)) + " ago"
+		age = ", written " + strings.ToLower(units.HumanDuration(q.app.now().Sub(info.modified))) + " ago"
 	}
 	age += ", " + info.signed
 	covered := slices.ContainsFunc(placements, func(p table.Placement) bool {
