@@ -209,12 +209,16 @@ func releaseFiles(t *table.Table, f releaseFlags, scratch string) ([]release.Fil
 				return err
 			}
 			return add(path)
-		}); err != nil {
+		}); errors.Is(err, fs.ErrNotExist) {
+			return nil, usage{fmt.Errorf("--wheels: %w", err)}
+		} else if err != nil {
 			return nil, fmt.Errorf("reading --wheels: %w", err)
 		}
 	}
 	for _, path := range f.assets {
-		if err := add(path); err != nil {
+		if err := add(path); errors.Is(err, fs.ErrNotExist) {
+			return nil, usage{fmt.Errorf("--file: %w", err)}
+		} else if err != nil {
 			return nil, err
 		}
 	}

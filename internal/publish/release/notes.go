@@ -114,6 +114,8 @@ func escape(s string) string {
 func (c Changes) Notes(since string) string {
 	var b bytes.Buffer
 	switch {
+	case since == "" && len(c.New) == 0:
+		fmt.Fprintln(&b, "No images yet.")
 	case len(c.New)+len(c.Updated)+len(c.Dropped) == 0:
 		fmt.Fprintln(&b, "The same images as before.")
 	case since != "":

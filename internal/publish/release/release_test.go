@@ -369,6 +369,7 @@ func TestNotes(t *testing.T) {
 - onnx on r36.4.0, CUDA 12.6, Python 3.10 (withdrawn: wrong \*sums\* &#64;all)
 `, changes.Notes("v1"))
 	require.Equal(t, "The same images as before.\n", release.Diff(after, after).Notes("v1"))
+	require.Equal(t, "No images yet.\n", release.Changes{}.Notes(""))
 	require.Contains(t, release.Diff(nil, before).Notes(""), "6 combinations.\n")
 	var many table.Table
 	for i := range 5000 {
