@@ -131,15 +131,18 @@ func rootPages(trees []*Tree) ([]Page, error) {
 	for _, t := range trees {
 		e := entry{t.Line, t.Line.String() + "/simple/", len(t.Projects()), len(t.Wheels), t.Testbed}
 		list = append(list, e)
-		text := fmt.Sprintf("%s (%d projects, %d files)", t.Line, e.Projects, e.Wheels)
+		text := fmt.Sprintf("%s (projects: %d, files: %d)", t.Line, e.Projects, e.Wheels)
 		if t.Testbed {
 			text += ": made on a stand-in for the platform, for checks alone"
 		}
 		links = append(links, link{URL: template.URL(e.URL), Text: text})
 	}
-	notes := []string{
-		"One index for each platform line and CUDA. Name the one of your device, and no other index beside it:",
-		"pip install --index-url .../jp6/cu126/simple NAME",
+	notes := []string{"There are no wheels yet."}
+	if len(trees) > 0 {
+		notes = []string{
+			"One index for each platform line and CUDA. Name the one of your device, and no other index beside it:",
+			"pip install --index-url .../" + trees[len(trees)-1].Line.String() + "/simple NAME",
+		}
 	}
 	htm, err := render("Wheels", notes, links)
 	if err != nil {

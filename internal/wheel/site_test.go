@@ -43,6 +43,15 @@ func contents(t testing.TB, dir string) map[string]string {
 
 var hexes = regexp.MustCompile(`[0-9a-f]{64}`)
 
+func TestAnIndexWithoutWheelsSaysSo(t *testing.T) {
+	dir := t.TempDir()
+	_, err := wheel.Site{}.Write(context.Background(), dir)
+	require.NoError(t, err)
+	page := contents(t, dir)["index.html"]
+	require.Contains(t, page, "There are no wheels yet.")
+	require.NotContains(t, page, "pip install")
+}
+
 func TestTheIndexAsFiles(t *testing.T) {
 	l := newLab(t, "pure", "gpu")
 	l.build()
