@@ -245,6 +245,24 @@ func TestOptionalGPU(t *testing.T) {
 	row := s.Rows()[0]
 	require.Equal(t, 1, row.Evidence.Skipped, "and the row says so")
 	require.Equal(t, table.Current, row.Status)
+
+	// What verify asks is what publish asks: of a test for a GPU, whatever other tests are named.
+	for _, c := range []struct {
+		gpu   string
+		tests []string
+		want  string
+	}{{gpu: "optional"}, {gpu: "required", want: "the test gpu/on-gpu was skipped (no GPU)"}, {gpu: "required", tests: []string{"works"}, want: "the test gpu/on-gpu was skipped (no GPU)"}} {
+		rules := l.rules
+		rules.GPU, rules.Tests = c.gpu, c.tests
+		proof := publish.Proof{Entries: s.Entries(), Signed: s.Signed, Rows: s.Rows()}
+		v, err := publish.Verify(context.Background(), l.publisher(p).Registry, row.Image.Reference, proof, []table.Key{l.signer.Key}, rules)
+		require.NoError(t, err)
+		require.Equal(t, c.want, strings.Join(v.Problems, "\n"), c)
+		l.rules = rules
+		look, err := l.publisher(p).Look(context.Background(), p.Cells)
+		require.NoError(t, err)
+		require.Equal(t, c.want != "", look.Refused(), reasons(look))
+	}
 }
 
 // Tags that move leave an image that was withdrawn, for the one before it; where

@@ -163,7 +163,10 @@ func judgeRow(row *table.Row, rules spec.Repository) []string {
 	matched := map[string]bool{}
 	for _, t := range row.Evidence.Tests {
 		name := t.Package + "/" + t.Name
-		required := len(rules.Tests) == 0 && rules.GPURequired()
+		required := len(rules.Tests) == 0
+		if t.LackedGPU() {
+			required = rules.GPURequired()
+		}
 		for _, want := range []string{t.Name, name} {
 			if slices.Contains(rules.Tests, want) {
 				matched[want], required = true, true

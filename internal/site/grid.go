@@ -48,7 +48,7 @@ func standingOf(r *table.Row, takenBack map[string]bool) standing {
 		return all[2]
 	}
 	for _, t := range e.Tests {
-		if t.Status == table.Simulated || t.Status == table.Skipped && strings.HasPrefix(t.Reason, "no GPU") {
+		if t.LackedGPU() {
 			return all[1]
 		}
 	}

@@ -124,6 +124,11 @@ type TestResult struct {
 	Environment string `json:"environment,omitempty" jsonschema:"description=Where it ran: qemu, native, device"`
 }
 
+// LackedGPU reports a test that asks for a GPU and had none, or a pretended one.
+func (t TestResult) LackedGPU() bool {
+	return t.Status == Simulated || t.Status == Skipped && strings.HasPrefix(t.Reason, "no GPU")
+}
+
 // Status says whether a row still counts.
 type Status string
 
