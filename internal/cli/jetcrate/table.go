@@ -110,8 +110,12 @@ func (a *app) writeTable(ctx context.Context, t *table.Table, dir, push string) 
 		_, err := a.stdout.Write(js.Bytes())
 		return err
 	}
-	built, tested := 0, 0
+	cells, built, tested := 0, 0, 0
 	for _, r := range t.Rows {
+		if r.Status != table.Current {
+			continue
+		}
+		cells++
 		if r.State == table.Built {
 			built++
 			if r.Evidence.Tested() {
@@ -119,7 +123,7 @@ func (a *app) writeTable(ctx context.Context, t *table.Table, dir, push string) 
 			}
 		}
 	}
-	fmt.Fprintf(a.stdout, "%d cells, %d with an image, %d of them tested: %s\n", len(t.Rows), built, tested, filepath.Join(dir, "table.json"))
+	fmt.Fprintf(a.stdout, "%d cells, %d with an image, %d of them tested: %s\n", cells, built, tested, filepath.Join(dir, "table.json"))
 	return nil
 }
 
