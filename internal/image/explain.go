@@ -26,14 +26,16 @@ func Explain(reg name.Registry, repository string, err error) error {
 	var dns *net.DNSError
 	var network net.Error
 	switch {
-	case errors.As(err, &answer):
-		return explainAnswer(host, repository, answer.StatusCode, err)
 	case IsOtherBytes(err):
 		return fmt.Errorf("registry %s sent other bytes than the digest says, or a proxy before it did; nothing of them is used; try again, and if it stays push what is damaged anew: %w", host, err)
 	case errors.As(err, &certificate) && certificate.Reason == x509.Expired:
 		return fmt.Errorf("the certificate of registry %s does not hold today; the clock of this machine says %s: if that is wrong, set it: %w", host, time.Now().Format(time.DateOnly), err)
 	case errors.As(err, &unknown):
 		return fmt.Errorf("the certificate of registry %s is signed by nobody whom this machine trusts; add its authority to the system's (update-ca-certificates): %w", host, err)
+	// After the certificates: at a loopback address HTTP is tried when HTTPS failed,
+	// and answers too.
+	case errors.As(err, &answer):
+		return explainAnswer(host, repository, answer.StatusCode, err)
 	case errors.As(err, &dns):
 		return fmt.Errorf("registry %s cannot be found; check its name and the network: %w", host, err)
 	case errors.Is(err, errSilent):

@@ -3,6 +3,7 @@ package publish_test
 import (
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -118,6 +119,11 @@ func TestVerify(t *testing.T) {
 	}
 	_, err = publish.Verify(ctx, l.publisher(p).Registry, l.place+"/cpu:nothing", publish.Proof{}, nil, l.rules)
 	require.ErrorIs(t, err, publish.ErrNoImage)
+
+	strange := httptest.NewTLSServer(http.NotFoundHandler())
+	defer strange.Close()
+	_, err = publish.Verify(ctx, l.publisher(p).Registry, strange.Listener.Addr().String()+"/jetson/cpu:r36.4", publish.Proof{}, nil, l.rules)
+	require.ErrorContains(t, err, "is signed by nobody whom this machine trusts")
 }
 
 // layers are the digests of an image's layers.
