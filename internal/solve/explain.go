@@ -3,7 +3,10 @@ package solve
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/jetcrate/jetcrate/internal/spec"
 )
 
 // Why says why a package of a resolution has its version.
@@ -14,8 +17,8 @@ type Why struct {
 	Refused []string `json:"refused,omitempty"` // preferred versions, each with what speaks against it
 }
 
-// Explain solves a query and gives the reasons, sorted by package. The error is
-// as Solve's.
+// Explain solves a query and gives the reasons: of what was asked for first, then
+// of the others, each sorted by package. The error is as Solve's.
 func (s *Solver) Explain(q Query) ([]Why, error) {
 	r, err := s.Solve(q)
 	if err != nil {
@@ -27,6 +30,9 @@ func (s *Solver) Explain(q Query) ([]Why, error) {
 		asked[c.Package.Name] = true
 	}
 	packages := Packages(r.Targets, true)
+	slices.SortStableFunc(packages, func(a, b *Closure) int {
+		return differ(asked[b.Package.Name]) - differ(asked[a.Package.Name])
+	})
 	askers := map[*Closure][]string{}
 	for _, c := range packages {
 		for _, d := range c.Depends {
@@ -48,23 +54,7 @@ func (s *Solver) Explain(q Query) ([]Why, error) {
 		}
 		w.Reason = strings.Join(reasons, " and ")
 		p := s.byName[c.Package.Name]
-		var barred set
-		for _, v := range t.packages[p.index].order {
-			if p.versions[v-1].Version == c.Version {
-				break
-			}
-			if !asked[p.Name] && !p.versions[v-1].requires.holds(t.Platform, &t.facts) {
-				barred = barred.or(only(v))
-				continue
-			}
-			w.Refused = append(w.Refused, t.whyNot(q, p, v))
-		}
-		switch n := barred.count(); {
-		case n == 1:
-			w.Refused = append([]string{t.bars(p, barred.first())}, w.Refused...)
-		case n > 1:
-			w.Refused = append([]string{p.some(barred) + ": they are for other platforms or stacks"}, w.Refused...)
-		}
+		w.Refused = t.refused(q, p, c.Version, asked[p.Name])
 		switch pin := q.Pins[p.Name]; {
 		case pin != "":
 			w.Reason += "; pinned to " + pin
@@ -80,21 +70,57 @@ func (s *Solver) Explain(q Query) ([]Why, error) {
 	return out, nil
 }
 
+// refused are the versions that would have been preferred to the one taken,
+// those with the same against them together. What is not asked for by name is
+// told in short.
+func (t *Site) refused(q Query, p *pack, taken *spec.Version, asked bool) []string {
+	against, order := map[string]set{}, []string{}
+	var elsewhere set
+	for _, v := range t.packages[p.index].order {
+		if p.versions[v-1].Version == taken {
+			break
+		}
+		if !asked && !p.versions[v-1].requires.holds(t.Platform, &t.facts) {
+			elsewhere = elsewhere.or(only(v))
+			continue
+		}
+		why := t.whyNot(q, p, v)
+		if against[why].empty() {
+			order = append(order, why)
+		}
+		against[why] = against[why].or(only(v))
+	}
+	var out []string
+	switch n := elsewhere.count(); {
+	case n == 1:
+		out = append(out, p.some(elsewhere)+": "+t.lacks(p, elsewhere.first()))
+	case n > 1:
+		out = append(out, p.some(elsewhere)+": they are for other platforms or stacks")
+	}
+	for _, why := range order {
+		out = append(out, p.some(against[why])+": "+why)
+	}
+	return out
+}
+
+// lacks says what a version needs that the platform does not have.
+func (t *Site) lacks(p *pack, v int) string {
+	return p.versions[v-1].requires.lacks(t.Platform, &t.facts)
+}
+
 // whyNot says what speaks against a version that would have been preferred, by
 // asking for it.
 func (t *Site) whyNot(q Query, p *pack, v int) string {
-	e := &p.versions[v-1]
-	if !e.requires.holds(t.Platform, &t.facts) {
-		return t.bars(p, v)
+	if !p.versions[v-1].requires.holds(t.Platform, &t.facts) {
+		return t.lacks(p, v)
 	}
-	name := p.Name + " " + e.Version.Version
 	if in, err := p.matching(q.Pins[p.Name], ""); err == nil && q.Pins[p.Name] != "" && !in.has(v) {
-		return fmt.Sprintf("%s: it is pinned to %s", name, q.Pins[p.Name])
+		return fmt.Sprintf("%s is pinned to %s", p.Name, q.Pins[p.Name])
 	}
 	for _, target := range q.Targets {
 		if to, ok := t.solver.cat.Canonical(target); ok && to.Name == p.Name && to.Version != "" {
 			if in, err := p.matching(to.Version, ""); err == nil && !in.has(v) {
-				return fmt.Sprintf("%s: %s was asked for", name, to.Version)
+				return to.Version + " was asked for"
 			}
 		}
 	}
@@ -102,7 +128,7 @@ func (t *Site) whyNot(q Query, p *pack, v int) string {
 	_, err := t.solve(q.Targets, q.Pins, exactly)
 	var imp *Impossible
 	if errors.As(err, &imp) {
-		return name + ": " + strings.Join(imp.Reasons, "; ")
+		return strings.Join(imp.Reasons, "; ")
 	}
-	return name + ": what was decided before it, by its own preference, does not go together with it"
+	return "what was decided before, by its own preference, does not go together with it"
 }

@@ -1,6 +1,7 @@
 package solve
 
 import (
+	"slices"
 	"sort"
 	"strings"
 
@@ -25,7 +26,11 @@ func (s *Solver) Nearest(q Query) []string {
 	var out []string
 	free := Query{Platform: q.Platform}
 	for _, t := range q.Targets {
-		free.Targets = append(free.Targets, spec.Target{Name: t.Name, Options: t.Options})
+		t, _ = s.cat.Canonical(t) // ros:humble names a package by its version
+		t.Version = ""
+		if !slices.ContainsFunc(free.Targets, func(x spec.Target) bool { return x.String() == t.String() }) {
+			free.Targets = append(free.Targets, t)
+		}
 	}
 	asked := words(q.Targets)
 	if words(free.Targets) != asked || len(q.Pins) > 0 {

@@ -3,20 +3,37 @@ package solve
 import (
 	"slices"
 	"sort"
+	"strings"
 
 	"github.com/jetcrate/jetcrate/internal/diag"
 	"github.com/jetcrate/jetcrate/internal/spec"
 	"github.com/jetcrate/jetcrate/internal/version"
 )
 
+// Check says which packages, versions and options of targets there are not,
+// whatever the platform.
+func Check(cat *spec.Catalog, targets []spec.Target) diag.List {
+	var list diag.List
+	for _, t := range targets {
+		to, ok := cat.Canonical(t)
+		if !ok {
+			list.Errorf("unknown-package", diag.Position{}, "the catalog has no package %q", t.Name).Hint = diag.DidYouMean(t.Name, cat.Names())
+			continue
+		}
+		p := cat.Packages[to.Name]
+		checkVersion(cat, p, t, to.Version, &list)
+		checkOptions(p, to.Options, &list)
+	}
+	return list
+}
+
 // checkOptions refuses options that the package does not declare, or values
 // that it does not allow.
-func checkOptions(p *spec.Package, chosen []spec.OptionChoice) error {
+func checkOptions(p *spec.Package, chosen []spec.OptionChoice, list *diag.List) {
 	if len(chosen) == 0 {
-		return nil
+		return
 	}
-	var list diag.List
-	var names []string
+	names := make([]string, 0, len(p.Options))
 	for n := range p.Options {
 		names = append(names, n)
 	}
@@ -43,22 +60,30 @@ func checkOptions(p *spec.Package, chosen []spec.OptionChoice) error {
 			list.Errorf("bad-option", diag.Position{}, "option %s of %s cannot be %q", c.Name, p.Name, c.Value).Allowed = allowed
 		}
 	}
-	return list.Err()
 }
 
-// knownVersion refuses a pin that no version of the package matches.
-func knownVersion(p *spec.Package, pin string) error {
+// checkVersion refuses a version that the package has not. A name like ros may
+// lead to several packages, by version: their versions are near too.
+func checkVersion(cat *spec.Catalog, p *spec.Package, asked spec.Target, pin string, list *diag.List) {
 	if pin == "" {
-		return nil
+		return
 	}
-	var have []string
+	var have, near []string
 	for _, v := range p.Versions {
 		if version.MatchesPin(v.Version, pin) {
-			return nil
+			return
 		}
 		have = append(have, v.Version)
+		near = append(near, asked.Name+":"+v.Version)
 	}
-	var list diag.List
-	list.Errorf("unknown-version", diag.Position{}, "%s has no version %s", p.Name, pin).Allowed = have
-	return list.Err()
+	for alias := range cat.Aliases {
+		if name, _, ok := strings.Cut(alias, ":"); ok && name == asked.Name {
+			near = append(near, alias)
+		}
+	}
+	d := list.Errorf("unknown-version", diag.Position{}, "%s has no version %s", p.Name, pin)
+	d.Allowed = have
+	if pin[0] > '9' { // of numbers the one with the most digits alike is not the nearest
+		d.Hint = diag.DidYouMean(asked.Name+":"+asked.Version, near)
+	}
 }

@@ -2,6 +2,7 @@ package solve
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jetcrate/jetcrate/internal/diag"
@@ -46,9 +47,14 @@ func Find(m *spec.Matrix, c Choice) (Platform, error) {
 }
 
 func find(m *spec.Matrix, c Choice, list *diag.List) Platform {
-	flavour := c.Flavour
-	if flavour == "" {
-		flavour = "tegra"
+	flavour := orTegra(c.Flavour)
+	if knownFlavour(flavour, list); list.HasErrors() {
+		return Platform{}
+	}
+	if c.L4T == "" {
+		d := list.Errorf("bad-l4t", diag.Position{}, "say for which L4T release: --l4t RELEASE")
+		d.Allowed, d.Hint = releases(m, flavour, 0), "r36.4 means the newest release of that line"
+		return Platform{}
 	}
 	want, err := version.ParseL4T(c.L4T)
 	if err != nil {
@@ -57,13 +63,11 @@ func find(m *spec.Matrix, c Choice, list *diag.List) Platform {
 	}
 	var best *spec.Platform
 	var bestRelease version.Release
-	var known []string
 	for i := range m.Platforms {
 		p := &m.Platforms[i]
 		if orTegra(p.Flavour) != flavour {
 			continue
 		}
-		known = append(known, p.L4T)
 		r, err := version.ParseL4T(p.L4T)
 		if err != nil {
 			continue // lint says so
@@ -78,8 +82,13 @@ func find(m *spec.Matrix, c Choice, list *diag.List) Platform {
 	}
 	if best == nil {
 		d := list.Errorf("unknown-l4t", diag.Position{}, "the matrix has no platform for L4T %s (%s)", c.L4T, flavour)
-		d.Allowed = known
+		if d.Allowed = releases(m, flavour, want.Major()); len(d.Allowed) == 0 {
+			d.Allowed = releases(m, flavour, 0)
+		}
 		d.Hint = "an unknown release is not guessed at; add a platform record, or choose one that is there"
+		if made := madeFor(m, flavour, want); made != "" {
+			d.Hint = fmt.Sprintf("images of r%s run on it", made)
+		}
 		return Platform{}
 	}
 	out := Platform{Platform: best}
@@ -113,6 +122,61 @@ func find(m *spec.Matrix, c Choice, list *diag.List) Platform {
 		}
 	}
 	return out
+}
+
+// OfFlavour lists the platforms of a matrix with a flavour; "" is any.
+func OfFlavour(m *spec.Matrix, flavour string) ([]*spec.Platform, error) {
+	var list diag.List
+	if flavour != "" {
+		knownFlavour(flavour, &list)
+	}
+	var out []*spec.Platform
+	for i := range m.Platforms {
+		if p := &m.Platforms[i]; flavour == "" || orTegra(p.Flavour) == flavour {
+			out = append(out, p)
+		}
+	}
+	return out, list.Err()
+}
+
+func knownFlavour(flavour string, list *diag.List) {
+	known := []string{"tegra", "sbsa"}
+	if !slices.Contains(known, flavour) {
+		d := list.Errorf("unknown-flavour", diag.Position{}, "there is no flavour %q", flavour)
+		d.Allowed, d.Hint = known, diag.DidYouMean(flavour, known)
+	}
+}
+
+// releases lists those of a flavour as the matrix has them; with major only
+// those of that major release.
+func releases(m *spec.Matrix, flavour string, major int) []string {
+	var out []string
+	for i := range m.Platforms {
+		p := &m.Platforms[i]
+		r, err := version.ParseL4T(p.L4T)
+		if orTegra(p.Flavour) == flavour && (major == 0 || err == nil && r.Major() == major) {
+			out = append(out, p.L4T)
+		}
+	}
+	return out
+}
+
+// madeFor is the newest release of the matrix, not newer than the host, whose
+// images run on it; "" where there is none, or where the host is a whole line.
+func madeFor(m *spec.Matrix, flavour string, host version.Release) string {
+	var best version.Release
+	for i := range m.Platforms {
+		p := &m.Platforms[i]
+		r, err := version.ParseL4T(p.L4T)
+		hosts, unread := version.ParseL4TRange(p.Hosts)
+		if err != nil || unread != nil || host.IsLine() || orTegra(p.Flavour) != flavour || !hosts.Contains(host) {
+			continue
+		}
+		if r.Compare(host) < 0 && r.Compare(best) > 0 {
+			best = r
+		}
+	}
+	return best.String()
 }
 
 func orTegra(f string) string {

@@ -110,11 +110,11 @@ func (t *Site) left(p *pack, a *account) (all set, agreed bool) {
 func (t *Site) against(p *pack, a *account) []string {
 	left, agreed := t.left(p, a)
 	if a.barred && !p.requires.holds(t.Platform, &t.facts) {
-		return []string{t.bars(p, 1)}
+		return []string{fmt.Sprintf("%s is not possible on %s: %s", p.Name, t.Platform, p.requires.lacks(t.Platform, &t.facts))}
 	}
 	var out []string
 	for _, x := range a.asked {
-		if x.option != "" || x.ref.Version != "" && len(a.wanted) > 0 {
+		if x.option != "" || x.ref.Version != "" && len(a.wanted)+len(a.asked) > 1 {
 			out = append(out, describe(x.ref)+" was asked for")
 		}
 	}

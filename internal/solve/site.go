@@ -235,15 +235,6 @@ func (t *Site) closure(x *picked, depends, build []*Closure) *Closure {
 	return c
 }
 
-// bars says why a version is not possible here.
-func (t *Site) bars(p *pack, v int) string {
-	if !p.requires.holds(t.Platform, &t.facts) {
-		return fmt.Sprintf("%s is not possible on %s: %s", p.Name, t.Platform, p.requires.lacks(t.Platform, &t.facts))
-	}
-	e := &p.versions[v-1]
-	return fmt.Sprintf("%s %s has no build for %s: %s", p.Name, e.Version.Version, t.Platform, e.requires.lacks(t.Platform, &t.facts))
-}
-
 // Dependencies lists, for every package that is possible here, what it may stand
 // on: the dependencies of all its versions that are possible, but for those whose
 // condition the platform alone refuses.

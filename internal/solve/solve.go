@@ -22,7 +22,6 @@ import (
 	"sort"
 	"strings"
 
-	"github.com/jetcrate/jetcrate/internal/diag"
 	"github.com/jetcrate/jetcrate/internal/spec"
 )
 
@@ -95,9 +94,7 @@ func (e *Impossible) Error() string {
 func Lookup(cat *spec.Catalog, t spec.Target) (spec.Target, *spec.Package, error) {
 	to, ok := cat.Canonical(t)
 	if !ok {
-		var list diag.List
-		list.Errorf("unknown-package", diag.Position{}, "the catalog has no package %q", t.Name).Hint = diag.DidYouMean(t.Name, cat.Names())
-		return t, nil, list.Err()
+		return t, nil, Check(cat, []spec.Target{t}).Err()
 	}
 	return to, cat.Packages[to.Name], nil
 }
@@ -134,16 +131,13 @@ func (t *Site) Solve(targets []spec.Target, pins map[string]string) (*Resolution
 func (t *Site) solve(targets []spec.Target, pins map[string]string, roots ...*clause) (*Resolution, error) {
 	s := &t.search
 	s.reset()
+	if err := Check(t.solver.cat, targets).Err(); err != nil {
+		return nil, err
+	}
 	var asked []*pack
 	for _, target := range targets {
 		to, spc, err := Lookup(t.solver.cat, target)
 		if err != nil {
-			return nil, err
-		}
-		if err := checkOptions(spc, to.Options); err != nil {
-			return nil, err
-		}
-		if err := knownVersion(spc, to.Version); err != nil {
 			return nil, err
 		}
 		p := t.solver.byName[spc.Name]

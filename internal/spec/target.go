@@ -131,6 +131,8 @@ func checkHead(what, s, name, version string, colon bool) error {
 	switch {
 	case name == "":
 		return grammar(what, s, "has no name")
+	case targetName.MatchString(strings.ToLower(name)) && !targetName.MatchString(name):
+		return grammar(what, s, "has capital letters; write "+strings.ToLower(name))
 	case !targetName.MatchString(name):
 		return grammar(what, s, "has a name with other characters than lower-case letters, digits and _ . -")
 	case colon && version == "":

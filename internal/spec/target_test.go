@@ -25,7 +25,8 @@ func TestParseTarget(t *testing.T) {
 	}
 	for in, reason := range map[string]string{
 		"":            "has no name",
-		"A":           "has a name with other characters",
+		"A":           "has capital letters; write a",
+		"a/b":         "has a name with other characters",
 		"a:":          "has no version after the colon",
 		"a:1 2":       "has a version that is none",
 		"a+":          "has an option that is no name",

@@ -135,17 +135,16 @@ func (s *selection) requests(cat *spec.Catalog, args []string) ([]plan.Request, 
 		if err != nil {
 			return nil, err
 		}
-		r.Targets = append(r.Targets, t)
-	}
-	if s.l4t == "" {
-		var known []string
-		for _, p := range cat.Matrix.Platforms {
-			known = append(known, p.L4T)
+		if !slices.ContainsFunc(r.Targets, func(x spec.Target) bool { return x.String() == t.String() }) {
+			r.Targets = append(r.Targets, t)
 		}
-		return nil, usage{fmt.Errorf("say for which L4T release: --l4t RELEASE (the matrix has %s)", strings.Join(known, ", "))}
 	}
+	list := solve.Check(cat, r.Targets)
 	r.Platform, err = solve.Find(cat.Matrix, solve.Choice{L4T: s.l4t, Flavour: s.flavour, CUDA: s.cuda, Python: s.python, CuDNN: s.cudnn, TensorRT: s.tensorrt})
-	return []plan.Request{r}, err
+	if more, mistakes := diag.From(err); mistakes {
+		list = append(list, more...)
+	}
+	return []plan.Request{r}, list.Err()
 }
 
 // cells lists the cells of the matrix, narrowed by the flags.

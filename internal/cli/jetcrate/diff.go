@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -105,7 +106,7 @@ func (a *app) side(ctx context.Context, s *selection, name string, here bool, ta
 	}
 	one := *s // requests fills it from the environment
 	reqs, asked := one.requests(cat, targets)
-	if asked != nil && (len(targets) == 0 || s.l4t == "") {
+	if asked != nil && (len(targets) == 0 || one.l4t == "") {
 		return nil, nil, asked
 	}
 	if asked != nil {
@@ -160,7 +161,7 @@ func at(name string, err error) error {
 	}
 	named := make(diag.List, len(list))
 	for i, d := range list {
-		d.File = name + ":" + d.File
+		d.File = strings.TrimSuffix(name+":"+d.File, ":")
 		named[i] = d
 	}
 	return named.Err()

@@ -15,6 +15,7 @@ import (
 	"github.com/jetcrate/jetcrate/internal/diag"
 	"github.com/jetcrate/jetcrate/internal/lock"
 	"github.com/jetcrate/jetcrate/internal/plan"
+	"github.com/jetcrate/jetcrate/internal/solve"
 	"github.com/jetcrate/jetcrate/internal/spec"
 )
 
@@ -67,10 +68,11 @@ wheels alone, with --update python or --index.`,
 				if err != nil {
 					return err
 				}
-				if t, _ = cat.Canonical(t); cat.Packages[t.Name] == nil {
-					return usage{fmt.Errorf("no package %q in the catalog%s", name, orNothing("; ", diag.DidYouMean(name, cat.Names())))}
+				_, p, err := solve.Lookup(cat, t)
+				if err != nil {
+					return err
 				}
-				o.Packages = append(o.Packages, t.Name)
+				o.Packages = append(o.Packages, p.Name)
 			}
 			o.Today = time.Now().UTC().Format(time.DateOnly)
 			o.Sources = lock.Reach()
@@ -215,13 +217,6 @@ func shorten(s string) string {
 		return s[:200] + "..."
 	}
 	return s
-}
-
-func orNothing(before, s string) string {
-	if s == "" {
-		return ""
-	}
-	return before + s
 }
 
 func join(kinds []lock.Kind) string {

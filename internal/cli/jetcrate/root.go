@@ -6,6 +6,7 @@
 package jetcrate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,8 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -163,9 +166,14 @@ that line in the matrix. CUDA_VERSION, L4T_VERSION, PYTHON_VERSION and
   jetcrate build --name my-robot opencv ros2:humble --l4t r36.4
   jetcrate table`,
 		SilenceUsage: true, SilenceErrors: true,
-		Args: func(_ *cobra.Command, args []string) error {
+		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usage{fmt.Errorf("unknown command %q; jetcrate --help lists them", args[0])}
+				var names []string
+				for _, known := range c.Commands() {
+					names = append(names, known.Name())
+				}
+				hint := cmp.Or(diag.DidYouMean(args[0], names), "jetcrate --help lists them")
+				return usage{fmt.Errorf("unknown command %q; %s", args[0], hint)}
 			}
 			return nil
 		},
@@ -222,10 +230,8 @@ func noArgs(c *cobra.Command, args []string) error {
 
 // formats refuses a form of output that a command does not have.
 func (a *app) formats(allowed ...string) error {
-	for _, f := range allowed {
-		if a.output == f {
-			return nil
-		}
+	if slices.Contains(allowed, a.output) {
+		return nil
 	}
-	return usage{fmt.Errorf("no output %q here; allowed: %v", a.output, allowed)}
+	return usage{fmt.Errorf("no output %q here; allowed: %s", a.output, strings.Join(allowed, ", "))}
 }

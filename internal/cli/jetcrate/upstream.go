@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/jetcrate/jetcrate/internal/diag"
+	"github.com/jetcrate/jetcrate/internal/solve"
 	"github.com/jetcrate/jetcrate/internal/spec"
 	"github.com/jetcrate/jetcrate/internal/workflow/upstream"
 )
@@ -90,8 +91,7 @@ func (a *app) upstream(ctx context.Context, names []string, o upstream.Options, 
 	}
 	for _, name := range names {
 		if cat.Packages[name] == nil {
-			hint := diag.DidYouMean(name, cat.Names())
-			return usage{fmt.Errorf("no package %q; %s", name, hint)}
+			return solve.Check(cat, []spec.Target{{Name: name}}).Err()
 		}
 	}
 	proposals, skips, err := upstream.Propose(ctx, cat, names, o)

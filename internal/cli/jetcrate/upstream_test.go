@@ -60,7 +60,7 @@ diff a/packages/g/typed/package.yaml b/packages/g/typed/package.yaml
 	out, errs = run(exitDone, "typed")
 	require.Empty(t, out+errs)
 	_, errs = run(exitMistake, "tpyed")
-	require.Contains(t, errs, `no package "tpyed"; did you mean "typed"?`)
+	require.Contains(t, errs, `the catalog has no package "tpyed"`)
 	server.Close()
 	_, errs = run(exitEnvironment, "typed")
 	require.Contains(t, errs, "asking the index for typed")
