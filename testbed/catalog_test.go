@@ -3,6 +3,7 @@ package testbed_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -25,6 +26,7 @@ import (
 	"github.com/jetcrate/jetcrate/internal/recipe"
 	"github.com/jetcrate/jetcrate/internal/solve"
 	"github.com/jetcrate/jetcrate/internal/spec"
+	"github.com/jetcrate/jetcrate/internal/table/page"
 )
 
 var update = flag.Bool("update", false, "write docs/catalog.md's table anew")
@@ -150,29 +152,50 @@ func mission() []string {
 }
 
 // TestAvailability holds the table of docs/catalog.md: each package of the
-// mission on a release of each JetPack.
+// mission on every platform, and below it why not.
 func TestAvailability(t *testing.T) {
 	cat := catalog(t)
 	solver := solve.New(cat)
-	releases := []string{"39.2.0", "38.4.0", "36.4.7", "36.3.0", "35.6.4", "35.4.1", "32.7.6"}
-	var b strings.Builder
-	b.WriteString("| package | " + strings.Join(releases, " | ") + " |\n|---" + strings.Repeat("|---", len(releases)) + "|\n")
-	for _, name := range mission() {
-		target, p, err := solve.Lookup(cat, spec.Target{Name: name})
+	type column struct {
+		on    []*spec.Platform
+		cells []string // by package
+	}
+	var columns []*column
+	for i := range cat.Matrix.Platforms {
+		c := &column{on: []*spec.Platform{&cat.Matrix.Platforms[i]}}
+		for _, name := range mission() {
+			c.cells = append(c.cells, available(t, solver, c.on[0], name))
+		}
+		same := slices.IndexFunc(columns, func(x *column) bool { return slices.Equal(x.cells, c.cells) })
+		if same < 0 {
+			columns = append(columns, c)
+		} else {
+			columns[same].on = append(columns[same].on, c.on[0])
+		}
+	}
+	var b, why strings.Builder
+	b.WriteString("| package |")
+	for _, c := range columns {
+		fmt.Fprintf(&b, " %s |", solve.Label(cat.Matrix, c.on))
+	}
+	b.WriteString("\n|---" + strings.Repeat("|---", len(columns)) + "|\n")
+	for i, name := range mission() {
+		_, p, err := solve.Lookup(cat, spec.Target{Name: name})
 		require.NoError(t, err, "the mission names %s", name)
-		b.WriteString("| " + p.Name)
-		for _, l4t := range releases {
-			pl, err := solve.Find(cat.Matrix, solve.Choice{L4T: l4t})
-			require.NoError(t, err)
-			r, err := solver.At(pl).Solve([]spec.Target{target}, nil)
-			if err == nil {
-				b.WriteString(" | " + r.Targets[0].Version.Version)
-			} else {
-				b.WriteString(" | no")
+		fmt.Fprintf(&b, "| [%s](packages/%s.md) |", p.Name, p.Name)
+		for _, c := range columns {
+			fmt.Fprintf(&b, " %s |", c.cells[i])
+		}
+		b.WriteString("\n")
+		rows, err := page.Grid(cat, p)
+		require.NoError(t, err)
+		for _, r := range rows {
+			if r.Reason != "" {
+				fmt.Fprintf(&why, "- %s, not on %s: %s\n", p.Name, r.On, strings.ReplaceAll(r.Reason, "<", "&lt;"))
 			}
 		}
-		b.WriteString(" |\n")
 	}
+	b.WriteString("\nWhy not, with the first of the platforms named and its first stack:\n\n" + why.String())
 	const file, mark = "../docs/catalog.md", "<!-- table -->\n"
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)
@@ -183,6 +206,25 @@ func TestAvailability(t *testing.T) {
 		return
 	}
 	require.Equal(t, b.String(), have, "docs/catalog.md is not what the catalog says: go test ./testbed -run Availability -update")
+}
+
+// available is the version that a target without one gets on a platform, with
+// the first stack that has one; "no" where none has.
+func available(t *testing.T, solver *solve.Solver, on *spec.Platform, name string) string {
+	t.Helper()
+	for i, stack := range on.CUDA {
+		r, err := solver.At(solve.Platform{Platform: on, Stack: stack, Python: on.Python[0]}).Solve([]spec.Target{{Name: name}}, nil)
+		var impossible *solve.Impossible
+		if errors.As(err, &impossible) {
+			continue
+		}
+		require.NoError(t, err, name)
+		if i == 0 {
+			return r.Targets[0].Version.Version
+		}
+		return r.Targets[0].Version.Version + " (CUDA " + stack.Version + ")"
+	}
+	return "no"
 }
 
 // TestEveryRecipeIsClean plans each package on every platform with every stack

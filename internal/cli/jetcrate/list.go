@@ -1,8 +1,10 @@
 package jetcrate
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -10,9 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/jetcrate/jetcrate/internal/diag"
 	"github.com/jetcrate/jetcrate/internal/solve"
 	"github.com/jetcrate/jetcrate/internal/spec"
+	"github.com/jetcrate/jetcrate/internal/table/page"
 )
 
 // offer is what a package resolves to on a platform with its first stack, or
@@ -51,11 +53,12 @@ func platforms(cat *spec.Catalog, l4t, flavour string) ([]solve.Platform, error)
 		p, err := solve.Find(cat.Matrix, solve.Choice{L4T: l4t, Flavour: flavour})
 		return []solve.Platform{p}, err
 	}
+	of, err := solve.OfFlavour(cat.Matrix, flavour)
+	if err != nil {
+		return nil, err
+	}
 	var out []solve.Platform
-	for _, m := range cat.Matrix.Platforms {
-		if flavour != "" && m.Flavour != flavour {
-			continue
-		}
+	for _, m := range of {
 		p, err := solve.Find(cat.Matrix, solve.Choice{L4T: m.L4T, Flavour: m.Flavour})
 		if err != nil {
 			return nil, err
@@ -184,17 +187,13 @@ func (a *app) showCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			name := args[0]
-			if to, ok := cat.Aliases[name]; ok {
-				name, _, _ = strings.Cut(to, ":")
+			t, err := spec.ParseTarget(args[0])
+			if err != nil {
+				return err
 			}
-			p := cat.Packages[name]
-			if p == nil {
-				hint := ""
-				if s := diag.Suggest(name, cat.Names()); s != "" {
-					hint = fmt.Sprintf("; did you mean %q?", s)
-				}
-				return usage{fmt.Errorf("the catalog has no package %q%s", name, hint)}
+			_, p, err := solve.Lookup(cat, t)
+			if err != nil {
+				return err
 			}
 			on, err := platforms(cat, "", "")
 			if err != nil {
@@ -213,7 +212,7 @@ func (a *app) showCommand() *cobra.Command {
 	return c
 }
 
-// show prints a package: a row for each version, a column for each platform.
+// show prints a package: what it is, and where which of its versions are possible.
 func (a *app) show(cat *spec.Catalog, p *spec.Package, on []solve.Platform) error {
 	type version struct {
 		Version string  `json:"version"`
@@ -240,47 +239,68 @@ func (a *app) show(cat *spec.Catalog, p *spec.Package, on []solve.Platform) erro
 		}
 	}
 	slices.Sort(dependants)
+	var dependencies []string
+	for _, d := range p.Depends {
+		dependencies = append(dependencies, d.Target)
+	}
 	if a.output == "json" {
 		return a.json(map[string]any{
 			"name": p.Name, "group": p.Group, "summary": p.Summary, "homepage": p.Homepage, "license": p.License,
-			"aliases": p.Aliases, "versions": versions, "preferred": preferred, "dependants": dependants,
+			"aliases": p.Aliases, "accelerators": p.Accelerators, "versions": versions, "preferred": preferred, "dependencies": dependencies, "dependants": dependants,
 		})
+	}
+	rows, err := page.Grid(cat, p)
+	if err != nil {
+		return err
 	}
 	fmt.Fprintf(a.stdout, "%s: %s\n", p.Name, p.Summary)
 	for _, l := range []struct{ name, text string }{
 		{"homepage", p.Homepage}, {"license", p.License}, {"aliases", strings.Join(p.Aliases, ", ")},
-		{"accelerators", strings.Join(p.Accelerators, ", ")}, {"used by", strings.Join(dependants, ", ")},
+		{"accelerators", strings.Join(p.Accelerators, ", ")}, {"stands on", strings.Join(dependencies, ", ")}, {"used by", strings.Join(dependants, ", ")},
 	} {
 		if l.text != "" {
 			fmt.Fprintf(a.stdout, "  %-13s%s\n", l.name, l.text)
 		}
 	}
 	fmt.Fprintln(a.stdout)
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	return printGrid(a.stdout, p, rows)
+}
+
+// printGrid prints a row for each group of platforms, a column for each version
+// of a package, and what speaks against it where there is none.
+func printGrid(out io.Writer, p *spec.Package, rows []page.Row) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprint(w, "platform")
-	for _, v := range versions {
-		fmt.Fprint(w, "\t", v.Version)
+	for i := range p.Versions {
+		fmt.Fprint(w, "\t", p.Versions[i].Version)
 	}
-	fmt.Fprintln(w, "\t")
-	for i, pl := range on {
-		fmt.Fprint(w, pl)
-		for _, v := range versions {
-			mark := "-"
-			if v.Offers[i].Version != "" {
-				mark = "yes"
-			}
-			if preferred[i].Version == v.Version {
-				mark = "default"
-			}
-			fmt.Fprint(w, "\t", mark)
+	fmt.Fprintln(w)
+	stacks := false
+	for _, r := range rows {
+		if r.Reason != "" {
+			continue
 		}
-		reason := ""
-		if preferred[i].Version == "" {
-			reason = preferred[i].Reason
+		stacks = stacks || r.Stacked()
+		fmt.Fprint(w, r.On)
+		for _, c := range r.Cells {
+			fmt.Fprint(w, "\t", cmp.Or(c, "-"))
 		}
-		fmt.Fprintf(w, "\t%s\n", reason)
+		fmt.Fprintln(w)
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, r := range rows {
+		if r.Reason != "" {
+			fmt.Fprintf(out, "not on %s: %s\n", r.On, r.Reason)
+		}
+	}
+	legend := "* is what a target without a version gets"
+	if stacks {
+		legend += "; a number is a CUDA version whose stack has it, where not all have"
+	}
+	_, err := fmt.Fprintln(out, legend)
+	return err
 }
 
 func dependsOn(d spec.Dependency, name string) bool {

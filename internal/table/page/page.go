@@ -72,18 +72,23 @@ type site struct {
 	stacks   []*solve.Site
 }
 
+func sites(cat *spec.Catalog) []*site {
+	solver := solve.New(cat)
+	var out []*site
+	for _, p := range solver.Platforms() { // those of one record follow each other
+		if n := len(out); n == 0 || out[n-1].platform != p.Platform {
+			out = append(out, &site{platform: p.Platform})
+		}
+		last := out[len(out)-1]
+		last.stacks = append(last.stacks, solver.At(p))
+	}
+	return out
+}
+
 func newWriter(cat *spec.Catalog, o Options) (*writer, error) {
 	w := &writer{
 		Options: o, cat: cat, names: slices.Sorted(maps.Keys(cat.Packages)),
-		dependant: map[string][]string{}, builders: map[string][]string{}, surveys: map[string]*survey{},
-	}
-	solver := solve.New(cat)
-	for _, p := range solver.Platforms() { // those of one record follow each other
-		if n := len(w.sites); n == 0 || w.sites[n-1].platform != p.Platform {
-			w.sites = append(w.sites, &site{platform: p.Platform})
-		}
-		last := w.sites[len(w.sites)-1]
-		last.stacks = append(last.stacks, solver.At(p))
+		sites: sites(cat), dependant: map[string][]string{}, builders: map[string][]string{}, surveys: map[string]*survey{},
 	}
 	for _, name := range w.names {
 		p := cat.Packages[name]

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -93,6 +94,9 @@ func (w *writer) options(b *bytes.Buffer, p *spec.Package) {
 	b.WriteString("\n")
 }
 
+// chosen is what of a cell a target without a version gets.
+var chosen = regexp.MustCompile(`([^ ,]+)\*`)
+
 // versions is the grid of versions and platforms, what speaks against a version
 // where, and where the facts come from.
 func (w *writer) versions(b *bytes.Buffer, p *spec.Package, s *survey) {
@@ -109,7 +113,7 @@ func (w *writer) versions(b *bytes.Buffer, p *spec.Package, s *survey) {
 	for v := range p.Versions {
 		cells := []string{text(p.Versions[v].Version)}
 		for _, c := range s.columns {
-			cell := c.cells[v]
+			cell := chosen.ReplaceAllString(c.cells[v], "**$1**")
 			if cell == "" {
 				cell = "–"
 			}
@@ -157,14 +161,7 @@ func (w *writer) versions(b *bytes.Buffer, p *spec.Package, s *survey) {
 
 // stacked says whether a cell of the grid holds CUDA versions.
 func (s *survey) stacked() bool {
-	for _, c := range s.columns {
-		for _, cell := range c.cells {
-			if cell != "" && strings.Trim(cell, "*") != "yes" {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.columns, func(c *column) bool { return Row{Cells: c.cells}.Stacked() })
 }
 
 // refused says whether a cell of the grid says no.

@@ -2,19 +2,17 @@ package page
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/jetcrate/jetcrate/internal/solve"
 	"github.com/jetcrate/jetcrate/internal/spec"
-	"github.com/jetcrate/jetcrate/internal/version"
 )
 
 // survey says where a package is possible.
 type survey struct {
 	columns []*column
-	barred  []*column // where no version is possible
+	barred  []*column // where no version is possible, for one reason each
 	answers []*answer // by site
 }
 
@@ -36,6 +34,36 @@ type answer struct {
 	chosen   []int          // by stack: the version, -1 where there is none
 }
 
+// Row is where versions of a package are possible: the platforms on which all
+// of them fare alike.
+type Row struct {
+	On     string   // r36.5, r36.4
+	Cells  []string // by version: "yes", or the CUDA versions whose stacks have it; "" is no. What a target without a version gets has a *.
+	Reason string   // where no version is possible: why not, with the first of the platforms and its first stack
+}
+
+// Stacked says whether a cell holds CUDA versions.
+func (r Row) Stacked() bool {
+	return slices.ContainsFunc(r.Cells, func(c string) bool { return c != "" && strings.TrimSuffix(c, "*") != "yes" })
+}
+
+// Grid says where a package is possible.
+func Grid(cat *spec.Catalog, p *spec.Package) ([]Row, error) {
+	w := &writer{cat: cat, sites: sites(cat)}
+	s, err := w.survey(p)
+	if err != nil {
+		return nil, err
+	}
+	var out []Row
+	for _, c := range s.columns {
+		out = append(out, Row{On: c.label, Cells: c.cells})
+	}
+	for _, c := range s.barred {
+		out = append(out, Row{On: c.label, Cells: c.cells, Reason: s.answers[c.sites[0]].reason})
+	}
+	return out, nil
+}
+
 func (w *writer) survey(p *spec.Package) (*survey, error) {
 	s := &survey{}
 	byCells := map[string]*column{}
@@ -47,6 +75,9 @@ func (w *writer) survey(p *spec.Package) (*survey, error) {
 		s.answers = append(s.answers, a)
 		cells := a.cells(p)
 		id := strings.Join(cells, "\x00")
+		if a.root == nil { // what speaks against it on another platform may be something else
+			id += "\x00" + strings.ReplaceAll(a.reason, at.stacks[0].Platform.String(), "")
+		}
 		c := byCells[id]
 		if c == nil {
 			c = &column{cells: cells}
@@ -60,7 +91,11 @@ func (w *writer) survey(p *spec.Package) (*survey, error) {
 		c.sites = append(c.sites, i)
 	}
 	for _, c := range append(slices.Clone(s.columns), s.barred...) {
-		c.label = w.label(c.sites)
+		on := make([]*spec.Platform, len(c.sites))
+		for i, site := range c.sites {
+			on[i] = w.sites[site].platform
+		}
+		c.label = solve.Label(w.cat.Matrix, on)
 	}
 	for _, c := range s.columns {
 		c.notes = make([]string, len(p.Versions))
@@ -136,8 +171,8 @@ func meets(on solve.Platform, v *spec.Version) bool {
 }
 
 // cells say for each version of a package with which stacks it is possible:
-// "" with none, "yes" with all, else their CUDA versions; bold is what a target
-// without a version gets.
+// "" with none, "yes" with all, else their CUDA versions; what a target without
+// a version gets has a *.
 func (a *answer) cells(p *spec.Package) []string {
 	out := make([]string, len(p.Versions))
 	for v := range p.Versions {
@@ -151,14 +186,14 @@ func (a *answer) cells(p *spec.Package) []string {
 			name := on.Platform.Stack.Version
 			if a.chosen[k] == v {
 				chosen++
-				name = "**" + name + "**"
+				name += "*"
 			}
 			names = append(names, name)
 		}
 		switch {
 		case possible == 0:
 		case possible == len(a.site.stacks) && chosen == possible:
-			out[v] = "**yes**"
+			out[v] = "yes*"
 		case possible == len(a.site.stacks) && chosen == 0:
 			out[v] = "yes"
 		default:
@@ -181,53 +216,4 @@ func beyond(at *site, p *spec.Package, v int) (string, error) {
 		}
 	}
 	return "", nil
-}
-
-// label names sites shortly: a major release or a line stands for all its
-// releases.
-func (w *writer) label(sites []int) string {
-	if len(sites) == len(w.sites) {
-		return "every platform"
-	}
-	type group struct{ flavour, major, line string }
-	whole, part, lines := map[group]int{}, map[group]int{}, map[group]int{}
-	of := func(i int) group {
-		p := w.sites[i].platform
-		r, _ := version.ParseL4T(p.L4T)
-		major, line, _ := strings.Cut(r.Line(), ".")
-		return group{p.Flavour, major, line}
-	}
-	count := func(in map[group]int, g group) {
-		in[group{g.flavour, g.major, ""}]++
-		in[g]++
-	}
-	for i := range w.sites {
-		g := of(i)
-		if whole[g] == 0 {
-			lines[group{g.flavour, g.major, ""}]++
-		}
-		count(whole, g)
-	}
-	for _, i := range sites {
-		count(part, of(i))
-	}
-	var out []string
-	for _, i := range sites {
-		g := of(i)
-		major := group{g.flavour, g.major, ""}
-		name := "r" + w.sites[i].platform.L4T
-		switch {
-		case part[major] == whole[major] && lines[major] > 1:
-			name = "r" + g.major
-		case part[g] == whole[g]:
-			name = fmt.Sprintf("r%s.%s", g.major, g.line)
-		}
-		if g.flavour != "" && g.flavour != "tegra" {
-			name += " " + g.flavour
-		}
-		if !slices.Contains(out, name) {
-			out = append(out, name)
-		}
-	}
-	return strings.Join(out, ", ")
 }
