@@ -15,8 +15,9 @@ type Totals struct {
 	Distinct          int // package versions, with their options, that have a layer, by platform and stack: the least that could be laid
 	BuildLayers       int // that only builds stand on
 	Artifacts         int
+	Versions          int      // package versions that have an artifact, by platform
+	Repeats           []Repeat // artifacts that those have beyond the first
 	Tests             int
-	Repeats           []Repeat
 }
 
 // Repeat is an artifact of a package version on a platform beyond its first.
@@ -74,6 +75,7 @@ func (p *Plan) Totals() Totals {
 			made[d] = append(made[d], n)
 		})
 	}
+	t.Versions = len(made)
 	t.Layers, t.Laid, t.Distinct = len(shipped), len(laid), len(versions)
 	t.BuildLayers = p.Sizes()[Stacked] + p.Sizes()[Linked] - t.Layers
 	for d, list := range made {

@@ -74,6 +74,6 @@ requires: {cuda: ">=12"}
 	require.NoError(t, err)
 	got := p.Totals()
 	// low, other, tool, the wheel; other on low too. The tool on low is for the build.
-	require.Equal(t, plan.Totals{Cells: 6, Impossible: 1, Layers: 5, Laid: 5, Distinct: 4, BuildLayers: 1, Artifacts: 1}, got)
+	require.Equal(t, plan.Totals{Cells: 6, Impossible: 1, Layers: 5, Laid: 5, Distinct: 4, BuildLayers: 1, Artifacts: 1, Versions: 1}, got)
 	require.InDelta(t, 1.25, got.Ratio(), 0.001)
 }

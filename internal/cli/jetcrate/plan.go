@@ -189,12 +189,9 @@ func printCells(w io.Writer, p *plan.Plan) {
 			continue
 		}
 		img := p.Node(c.Image)
-		fmt.Fprintf(w, "%s %s %s: %d layers, %d tests\n", c.ID, c.Image[:12], c.Tag, len(img.Chain)-1+len(img.Linked), len(c.Tests)+len(c.Gates))
+		fmt.Fprintf(w, "%s %s %s: %s, %s\n", c.ID, c.Image[:12], c.Tag, count(len(img.Chain)-1+len(img.Linked), "layer"), count(len(c.Tests)+len(c.Gates), "test"))
 	}
 }
-
-// maxCauses is how many causes of repeated artifacts are told.
-const maxCauses = 10
 
 func printTotals(w io.Writer, p *plan.Plan) {
 	t := p.Totals()
@@ -205,13 +202,17 @@ func printTotals(w io.Writer, p *plan.Plan) {
 			parts = append(parts, fmt.Sprintf("%d %s", sizes[k], k))
 		}
 	}
-	fmt.Fprintf(w, "%d cells, %d impossible; nodes: %s\n", t.Cells, t.Impossible, strings.Join(parts, ", "))
+	fmt.Fprintf(w, "%s, %d impossible; nodes: %s\n", count(t.Cells, "cell"), t.Impossible, strings.Join(parts, ", "))
 	if t.Distinct == 0 {
 		return
 	}
-	fmt.Fprintf(w, "%d layers, %d more for builds alone; laid / distinct (package version, platform, stack): %d / %d = %.2f\n",
-		t.Layers, t.BuildLayers, t.Laid, t.Distinct, t.Ratio())
-	fmt.Fprintf(w, "%d artifacts, %d of them beyond the first of their version on a platform\n", t.Artifacts, len(t.Repeats))
+	fmt.Fprintf(w, "%s, %d more for builds alone; laid / distinct (package version, platform, stack): %d / %d = %.2f\n",
+		count(t.Layers, "layer"), t.BuildLayers, t.Laid, t.Distinct, t.Ratio())
+	fmt.Fprintf(w, "%s for %s on platforms; beyond the first of each: %d", count(t.Artifacts, "artifact"), count(t.Versions, "package version"), len(t.Repeats))
+	if len(t.Repeats) > 0 {
+		fmt.Fprint(w, ", because of:")
+	}
+	fmt.Fprintln(w)
 	causes := map[string]int{}
 	for _, r := range t.Repeats {
 		causes[r.Cause]++
@@ -219,11 +220,7 @@ func printTotals(w io.Writer, p *plan.Plan) {
 	order := slices.SortedFunc(maps.Keys(causes), func(a, b string) int {
 		return cmp.Or(causes[b]-causes[a], strings.Compare(a, b))
 	})
-	for i, cause := range order {
-		if i == maxCauses {
-			fmt.Fprintf(w, "  and %d other causes\n", len(order)-i)
-			break
-		}
+	for _, cause := range order {
 		fmt.Fprintf(w, "  %d: %s\n", causes[cause], cause)
 	}
 }

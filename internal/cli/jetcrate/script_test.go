@@ -18,7 +18,8 @@ func TestMain(m *testing.M) {
 }
 
 // Every script starts in a folder `catalog`, a copy of testdata/catalog without
-// mistakes; what the script brings is laid over it. No engine is to be had.
+// mistakes; what the script brings is laid over it. $CATALOG is the catalog of
+// this repository, to be read. No engine is to be had.
 func TestScripts(t *testing.T) {
 	clitest.Run(t, "testdata/script", func(env *testscript.Env) error {
 		env.Setenv("HOME", env.WorkDir)
@@ -29,6 +30,11 @@ func TestScripts(t *testing.T) {
 			return err
 		}
 		env.Setenv("JETCRATE", jetcrate)
+		catalog, err := filepath.Abs("../../..")
+		if err != nil {
+			return err
+		}
+		env.Setenv("CATALOG", catalog)
 		into := filepath.Join(env.WorkDir, "catalog")
 		return fill(into, os.DirFS("testdata/catalog"))
 	})
