@@ -3,6 +3,7 @@ package plan
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -320,8 +321,17 @@ func (s *site) checkBrings(pieces []*piece) {
 // sortedLoose are the loose things of a plan, each once, with the first that
 // names it.
 func sortedLoose(all []Loose) []Loose {
-	slices.SortStableFunc(all, func(a, b Loose) int {
-		return cmp.Or(cmp.Compare(a.id(), b.id()), cmp.Compare(a.Pos.File, b.Pos.File), cmp.Compare(a.Pos.Line, b.Pos.Line))
-	})
-	return slices.CompactFunc(all, func(a, b Loose) bool { return a.id() == b.id() })
+	first := map[string]Loose{} // by id
+	for _, l := range all {
+		id := l.id()
+		have, known := first[id]
+		if !known || cmp.Or(cmp.Compare(l.Pos.File, have.Pos.File), cmp.Compare(l.Pos.Line, have.Pos.Line)) < 0 {
+			first[id] = l
+		}
+	}
+	out := make([]Loose, 0, len(first))
+	for _, id := range slices.Sorted(maps.Keys(first)) {
+		out = append(out, first[id])
+	}
+	return out
 }

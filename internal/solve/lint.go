@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/jetcrate/jetcrate/internal/diag"
+	"github.com/jetcrate/jetcrate/internal/spec"
 )
 
 // Lint looks at the conditions of a catalog over its whole matrix: every
@@ -15,13 +16,7 @@ func (s *Solver) Lint() diag.List {
 	var list diag.List
 	l := linter{list: &list}
 	for i := range s.cat.Matrix.Platforms {
-		p := &s.cat.Matrix.Platforms[i]
-		for _, stack := range stacks(p) {
-			for _, python := range p.Python {
-				x := Platform{Platform: p, Stack: stack, Python: python}
-				l.places = append(l.places, place{x, x.facts()})
-			}
-		}
+		l.places = append(l.places, places(&s.cat.Matrix.Platforms[i])...)
 	}
 	if len(l.places) == 0 {
 		return nil
@@ -36,6 +31,18 @@ func (s *Solver) Lint() diag.List {
 type place struct {
 	Platform
 	facts facts
+}
+
+// places are a platform with each of its stacks and Pythons.
+func places(p *spec.Platform) []place {
+	var out []place
+	for _, stack := range stacks(p) {
+		for _, python := range p.Python {
+			x := Platform{Platform: p, Stack: stack, Python: python}
+			out = append(out, place{x, x.facts()})
+		}
+	}
+	return out
 }
 
 type linter struct {

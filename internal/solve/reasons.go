@@ -139,11 +139,13 @@ func (t *Site) against(p *pack, a *account) []string {
 		}
 		rest := 0
 		if len(order) > maxLacks { // the one that comes nearest says most
-			sort.SliceStable(order, func(i, j int) bool { return t.near(p, lacks[order[i]]) && !t.near(p, lacks[order[j]]) })
-			for _, why := range order[1:] {
-				rest += lacks[why].count()
+			best := max(0, slices.IndexFunc(order, func(why string) bool { return t.near(p, lacks[why]) }))
+			for i, why := range order {
+				if i != best {
+					rest += lacks[why].count()
+				}
 			}
-			order = order[:1]
+			order = order[best : best+1]
 		}
 		for _, why := range order {
 			verb, text := "has", why
@@ -168,17 +170,12 @@ const maxLacks = 2
 // near reports whether some version of a package would be possible with another
 // stack or Python on the same platform.
 func (t *Site) near(p *pack, in set) bool {
+	if t.siblings == nil {
+		t.siblings = places(t.Platform.Platform)
+	}
 	for i := range p.versions {
-		if !in.has(i + 1) {
-			continue
-		}
-		for _, stack := range stacks(t.Platform.Platform) {
-			for _, python := range t.Platform.Platform.Python {
-				other := Platform{Platform: t.Platform.Platform, Stack: stack, Python: python}
-				if f := other.facts(); p.versions[i].requires.holds(other, &f) {
-					return true
-				}
-			}
+		if in.has(i+1) && slices.ContainsFunc(t.siblings, func(x place) bool { return p.versions[i].requires.holds(x.Platform, &x.facts) }) {
+			return true
 		}
 	}
 	return false

@@ -17,6 +17,7 @@ type Site struct {
 
 	solver   *Solver
 	facts    facts
+	siblings []place        // the platform with each of its stacks and Pythons; nil until asked for
 	values   map[string]any // the platform, for expressions
 	packages []local
 	closures int
