@@ -114,9 +114,11 @@ var ignoreComment = regexp.MustCompile(`(?:^|\s)# lint:ignore(?:\s+(\S+))?(?:\s+
 
 // Ignore leaves out the warnings that a comment `# lint:ignore CODE reason`
 // silences, and reports comments without a reason, those that silence nothing,
-// and those that would silence an error. files are the catalog's files. Under
-// another matrix other conditions hold: there a comment may silence nothing.
+// and those that would silence an error. files are the catalog's files. A comment
+// may silence nothing under another matrix, where other conditions hold, and
+// beside errors, which keep some rules from looking.
 func Ignore(files fs.FS, cat *Catalog, list diag.List, ownMatrix bool) diag.List {
+	complete := ownMatrix && !list.HasErrors()
 	var all []*ignoring
 	for _, name := range sourcesOf(cat) {
 		data, err := fs.ReadFile(files, name)
@@ -145,7 +147,7 @@ func Ignore(files fs.FS, cat *Catalog, list diag.List, ownMatrix bool) diag.List
 		switch {
 		case x.code == "" || x.reason == "":
 			out.Errorf("bad-ignore", x.pos(), "lint:ignore needs a code and a reason").Hint = "write: # lint:ignore CODE why it is right here"
-		case !x.used && ownMatrix:
+		case !x.used && complete:
 			out.Warnf("unused-ignore", x.pos(), "nothing on line %d says %s", x.line, x.code)
 		}
 	}

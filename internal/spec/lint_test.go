@@ -91,9 +91,12 @@ packages/ml/a/package.yaml:8:15: error: lint:ignore needs a code and a reason [b
 	got = Ignore(fsys, cat, list, true)
 	require.Equal(t, `packages/ml/a/package.yaml:3:1: error: an error stays [one]
 packages/ml/a/package.yaml:3:12: error: one is an error, which no comment silences [bad-ignore]
-packages/ml/a/package.yaml:4:1: warning: nothing on line 7 says two [unused-ignore]
 packages/ml/a/package.yaml:8:15: error: lint:ignore needs a code and a reason [bad-ignore]
     hint: write: # lint:ignore CODE why it is right here
-`, printed(got))
+`, printed(got), "beside an error a comment may silence nothing")
+
+	list = nil
+	list.Warnf("one", at(3), "silenced by the comment on its line")
+	require.Contains(t, printed(Ignore(fsys, cat, list, true)), "package.yaml:4:1: warning: nothing on line 7 says two [unused-ignore]\n")
 	require.Len(t, Ignore(fsys, cat, nil, false), 1, "under another matrix a comment may silence nothing")
 }

@@ -33,7 +33,7 @@ func parseYAML(name string, data []byte, list *diag.List) *Document {
 			list.Errorf("empty-file", diag.Position{File: name}, "the file holds nothing")
 			return doc
 		}
-		reportSyntax(name, err, list)
+		reportSyntax(name, data, err, list)
 		return doc
 	}
 	var second yaml.Node
@@ -42,7 +42,7 @@ func parseYAML(name string, data []byte, list *diag.List) *Document {
 			Hint = "remove the line ---, or move what follows into a file of its own"
 		return doc
 	} else if !errors.Is(err, io.EOF) {
-		reportSyntax(name, err, list)
+		reportSyntax(name, data, err, list)
 		return doc
 	}
 	if node.Kind != yaml.DocumentNode || len(node.Content) != 1 {
@@ -61,12 +61,13 @@ func parseYAML(name string, data []byte, list *diag.List) *Document {
 }
 
 var (
+	tabbed      = regexp.MustCompile(`^ *\t`)
 	syntaxLine  = regexp.MustCompile(`^line (\d+): `)
 	parserError = regexp.MustCompile(`^(did not find expected (key|node content|'-' indicator|',' or|<)|found undefined tag handle)`)
 )
 
 // reportSyntax words an error of the YAML parser, which has its line in the text.
-func reportSyntax(name string, err error, list *diag.List) {
+func reportSyntax(name string, data []byte, err error, list *diag.List) {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	pos := diag.Position{File: name}
 	if m := syntaxLine.FindStringSubmatch(text); m != nil {
@@ -81,7 +82,10 @@ func reportSyntax(name string, err error, list *diag.List) {
 	} else {
 		pos.Line, pos.Col = 1, 1
 	}
-	list.Errorf("yaml-syntax", pos, "this is not YAML: %s", text)
+	d := list.Errorf("yaml-syntax", pos, "this is not YAML: %s", text)
+	if lines := bytes.Split(data, []byte("\n")); pos.Line <= len(lines) && tabbed.Match(lines[pos.Line-1]) {
+		d.Hint = "indent with spaces: the line has a tab"
+	}
 }
 
 // checkBytes looks for what no text file holds and reports the first of it.

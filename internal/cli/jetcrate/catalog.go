@@ -23,8 +23,11 @@ import (
 // holds a matrix.yaml.
 func (a *app) catalogRoot() (string, error) {
 	if a.catalogDir != "" {
-		if _, err := os.Stat(a.catalogDir); err != nil {
+		switch info, err := os.Stat(a.catalogDir); {
+		case err != nil:
 			return "", usage{fmt.Errorf("--catalog: %w", err)}
+		case !info.IsDir():
+			return "", usage{fmt.Errorf("--catalog: %s is no folder", a.catalogDir)}
 		}
 		return a.catalogDir, nil
 	}
