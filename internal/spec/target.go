@@ -172,6 +172,31 @@ func (c *Catalog) Canonical(t Target) (Target, bool) {
 	return t, false
 }
 
+// Named is the package that a dependency names, by its own name.
+func (c *Catalog) Named(d Dependency) string {
+	ref, err := ParseDependency(d.Target)
+	if err != nil {
+		return d.Target // the catalog was checked when it was loaded
+	}
+	to, _ := c.Canonical(Target{Name: ref.Name, Version: ref.Version})
+	return to.Name
+}
+
+// Depends are the packages that a package names in `depends`, of itself or of a
+// version, each once and sorted.
+func (c *Catalog) Depends(p *Package) []string {
+	names := map[string]bool{}
+	for _, d := range p.Depends {
+		names[c.Named(d)] = true
+	}
+	for i := range p.Versions {
+		for _, d := range p.Versions[i].Depends {
+			names[c.Named(d)] = true
+		}
+	}
+	return sortedKeys(names)
+}
+
 // Names returns the names that a target may begin with, sorted: packages and
 // aliases. It is what suggestions are drawn from.
 func (c *Catalog) Names() []string {

@@ -232,22 +232,27 @@ func (a *app) show(cat *spec.Catalog, p *spec.Package, on []solve.Platform) erro
 		}
 		versions = append(versions, version{v.Version, v.Source, list})
 	}
+	dependencies := cat.Depends(p)
 	var dependants []string
-	for name, q := range cat.Packages {
-		if slices.ContainsFunc(q.Depends, func(d spec.Dependency) bool { return dependsOn(d, p.Name) }) {
+	for _, name := range slices.Sorted(maps.Keys(cat.Packages)) {
+		if slices.Contains(cat.Depends(cat.Packages[name]), p.Name) {
 			dependants = append(dependants, name)
 		}
 	}
-	slices.Sort(dependants)
-	var dependencies []string
-	for _, d := range p.Depends {
-		dependencies = append(dependencies, d.Target)
-	}
 	if a.output == "json" {
-		return a.json(map[string]any{
-			"name": p.Name, "group": p.Group, "summary": p.Summary, "homepage": p.Homepage, "license": p.License,
-			"aliases": p.Aliases, "accelerators": p.Accelerators, "versions": versions, "preferred": preferred, "dependencies": dependencies, "dependants": dependants,
-		})
+		return a.json(struct {
+			Name         string    `json:"name"`
+			Group        string    `json:"group"`
+			Summary      string    `json:"summary"`
+			Homepage     string    `json:"homepage,omitempty"`
+			License      string    `json:"license,omitempty"`
+			Aliases      []string  `json:"aliases,omitempty"`
+			Accelerators []string  `json:"accelerators,omitempty"`
+			Dependencies []string  `json:"dependencies,omitempty"`
+			Dependants   []string  `json:"dependants,omitempty"`
+			Versions     []version `json:"versions"`
+			Preferred    []offer   `json:"preferred"`
+		}{p.Name, p.Group, p.Summary, p.Homepage, p.License, p.Aliases, p.Accelerators, dependencies, dependants, versions, preferred})
 	}
 	rows, err := page.Grid(cat, p)
 	if err != nil {
@@ -301,14 +306,6 @@ func printGrid(out io.Writer, p *spec.Package, rows []page.Row) error {
 	}
 	_, err := fmt.Fprintln(out, legend)
 	return err
-}
-
-func dependsOn(d spec.Dependency, name string) bool {
-	t := d.Target
-	if i := strings.IndexAny(t, ":+<>=!~ "); i >= 0 {
-		t = t[:i]
-	}
-	return t == name
 }
 
 // oneArg wants one argument, and says which.

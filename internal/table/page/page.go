@@ -92,7 +92,7 @@ func newWriter(cat *spec.Catalog, o Options) (*writer, error) {
 	}
 	for _, name := range w.names {
 		p := cat.Packages[name]
-		for _, to := range w.directly(p) {
+		for _, to := range w.cat.Depends(p) {
 			w.dependant[to] = append(w.dependant[to], name)
 		}
 		if p.Build == nil {
@@ -100,7 +100,7 @@ func newWriter(cat *spec.Catalog, o Options) (*writer, error) {
 		}
 		var built []string
 		for _, d := range p.Build.Depends {
-			if to := w.resolved(d); !slices.Contains(built, to) {
+			if to := w.cat.Named(d); !slices.Contains(built, to) {
 				built = append(built, to)
 				w.builders[to] = append(w.builders[to], name)
 			}
@@ -114,34 +114,6 @@ func newWriter(cat *spec.Catalog, o Options) (*writer, error) {
 		w.surveys[name] = s
 	}
 	return w, nil
-}
-
-// directly are the packages that a package names in `depends`, of itself or of
-// a version, each once and sorted.
-func (w *writer) directly(p *spec.Package) []string {
-	var out []string
-	for _, d := range p.Depends {
-		out = append(out, w.resolved(d))
-	}
-	for i := range p.Versions {
-		for _, d := range p.Versions[i].Depends {
-			out = append(out, w.resolved(d))
-		}
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
-}
-
-// resolved is the package that a dependency names, by its own name.
-func (w *writer) resolved(d spec.Dependency) string {
-	ref, err := spec.ParseDependency(d.Target)
-	if err != nil {
-		return d.Target // the catalog was checked when it was loaded
-	}
-	if _, p, err := solve.Lookup(w.cat, spec.Target{Name: ref.Name, Version: ref.Version}); err == nil {
-		return p.Name
-	}
-	return ref.Name
 }
 
 func (w *writer) page(p *spec.Package) []byte {

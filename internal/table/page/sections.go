@@ -205,7 +205,7 @@ func (w *writer) needs(b *bytes.Buffer, p *spec.Package) {
 		}
 		var out []string
 		for _, d := range list {
-			s := "[" + plain(d.Target) + "](" + w.resolved(d) + ".md)"
+			s := "[" + plain(d.Target) + "](" + w.cat.Named(d) + ".md)"
 			if d.If != "" {
 				s += " if " + code(d.If)
 			}
