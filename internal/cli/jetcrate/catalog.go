@@ -132,6 +132,11 @@ func (s *selection) requests(cat *spec.Catalog, args []string) ([]plan.Request, 
 	if len(args) == 0 {
 		return nil, usage{errors.New("name a target, such as pytorch; several make one image")}
 	}
+	if s.name != "" {
+		if err := plain("--name", s.name); err != nil {
+			return nil, err
+		}
+	}
 	r := plan.Request{Pins: pins, Name: s.name}
 	for _, arg := range args {
 		t, err := spec.ParseTarget(arg)

@@ -1,6 +1,7 @@
 package jetcrate
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -46,8 +47,16 @@ tests:
     run: test -s /etc/NAME
 `
 
-// packageName is the pattern of the schema.
-var packageName = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,63}$`)
+// plainName is the pattern of the schema.
+var plainName = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,63}$`)
+
+// plain refuses a name that would not do for a folder and an image alike.
+func plain(what, name string) error {
+	if !plainName.MatchString(name) {
+		return usage{fmt.Errorf("%s, %q, is not of small letters, digits, . _ and -, beginning with a letter or digit", what, name)}
+	}
+	return nil
+}
 
 func (a *app) newCommand() *cobra.Command {
 	var group string
@@ -57,10 +66,8 @@ func (a *app) newCommand() *cobra.Command {
 		Args:    oneArg("the name of the package", "hello"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			name := args[0]
-			for what, word := range map[string]string{"the name of the package": name, "--group": group} {
-				if !packageName.MatchString(word) {
-					return usage{fmt.Errorf("%s, %q, is not of small letters, digits, . _ and -, beginning with a letter or digit", what, word)}
-				}
+			if err := cmp.Or(plain("the name of the package", name), plain("--group", group)); err != nil {
+				return err
 			}
 			cat, _, _, err := a.read()
 			if err != nil {
