@@ -137,9 +137,8 @@ func (d *dock) autotag(args ...string) (stdout, stderr string, code int) {
 	return d.run(nil, append([]string{"jet", "autotag", "--root", filepath.Join(d.dir, "device")}, args...)...)
 }
 
-// jetRun is jet run without what a folder of the test's could not be handed over.
 func (d *dock) jetRun(args ...string) []string {
-	return append([]string{"jet", "run", "--root", filepath.Join(d.dir, "device"), "--no-host-files"}, args...)
+	return append([]string{"jet", "run", "--root", filepath.Join(d.dir, "device")}, args...)
 }
 
 // load puts an image of the prober into Docker.
@@ -244,6 +243,18 @@ func TestDocker(t *testing.T) {
 		require.Equal(t, 7, code)
 	})
 
+	t.Run("what only the folder has is not made on this machine", func(t *testing.T) {
+		d := &dock{t, d.dir, d.env, d.mark}
+		d.write("device/tmp/argus_socket", "")
+		line, _, code := d.run(nil, d.jetRun("--dry-run", "prober")...)
+		require.Zero(t, code)
+		require.Contains(t, line, " --volume=/tmp/argus_socket:/tmp/argus_socket ")
+		_, stderr, code := d.run(nil, d.jetRun("prober", "--", "exit", "0")...)
+		require.Zero(t, code, stderr)
+		require.NoDirExists(t, "/tmp/argus_socket")
+		require.NoError(t, os.RemoveAll(filepath.Join(d.dir, "device/tmp")))
+	})
+
 	t.Run("the runtime called nvidia", func(t *testing.T) {
 		d := &dock{t, d.dir, d.env, d.mark}
 		require.NoError(t, os.RemoveAll(d.mark))
@@ -259,7 +270,7 @@ func TestDocker(t *testing.T) {
 
 	t.Run("a line of --dry-run does the same", func(t *testing.T) {
 		d := &dock{t, d.dir, d.env, d.mark}
-		line, _, code := d.run(nil, d.jetRun("--dry-run", "prober", "-e", "SAY=it's  me", "--", "env", "SAY")...)
+		line, _, code := d.run(nil, d.jetRun("--dry-run", "--no-host-files", "prober", "-e", "SAY=it's  me", "--", "env", "SAY")...)
 		require.Zero(t, code)
 		stdout, stderr, code := d.run(nil, "sh", "-c", line)
 		require.Zero(t, code, stderr)

@@ -90,9 +90,14 @@ func (r *runner) run(ctx context.Context, what []string) error {
 	if err != nil {
 		return err
 	}
+	device := host.Inspect(fsys)
+	if !r.dryRun {
+		// The container is this machine's, and Docker makes a folder of a path that
+		// is not here: another root's devices and files are only printed.
+		fsys = os.DirFS("/")
+	}
 	r.fsys, r.getenv = fsys, a.getenv
 	r.terminal, r.piped, r.extra = a.terminal, a.piped, a.dockerArgs
-	device := host.Inspect(fsys)
 	var size int64
 	var row *table.Row
 	local := true
