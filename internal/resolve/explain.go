@@ -40,6 +40,12 @@ func (w weigher) explain(cs []Candidate) []string {
 		asked = append(asked, want.String())
 	}
 	what := strings.Join(asked, " + ")
+	if w.query.CUDA != "" {
+		what += " with CUDA " + w.query.CUDA
+	}
+	if w.query.Python != "" {
+		what += " with Python " + w.query.Python
+	}
 	cs = slices.DeleteFunc(slices.Clone(cs), func(c Candidate) bool { return c.ignored })
 	if len(cs) == 0 {
 		return w.absent(what)

@@ -89,7 +89,7 @@ func Fleet(src Source, q Query, members []Member) (FleetAnswer, error) {
 	a.Chosen = &c
 	a.Why = []string{fmt.Sprintf("%s runs on all %d", c.Name, len(members))}
 	if n := len(a.Upgrades); n > 0 {
-		a.Why = []string{fmt.Sprintf("no image runs on all %d as they are; %s does after %d of them are upgraded", len(members), c.Name, n)}
+		a.Why = []string{fmt.Sprintf("no image runs on all %d as they are; with %d upgraded, %s does", len(members), n, c.Name)}
 	}
 	return a, nil
 }

@@ -33,6 +33,9 @@ func ParseWanted(s string) (Wanted, error) {
 	head, options, _ := strings.Cut(s, "+")
 	name, pin, pinned := strings.Cut(head, ":")
 	w := Wanted{Name: name, Version: pin}
+	if strings.ContainsAny(name, "=@<>~") {
+		return bad("a version follows a colon, and is no range")
+	}
 	if !word(name, "._-") {
 		return bad("a name is made of letters, digits, and . _ - between them")
 	}
@@ -97,34 +100,47 @@ func (w Wanted) target() string {
 // catalog is what a table says about names.
 type catalog table.Names
 
-// expand replaces aliases, and reports names that the table does not have.
+// expand replaces aliases, and reports names that the table does not have and
+// packages that are named in two ways.
 func (c catalog) expand(wanted []Wanted) ([]Wanted, error) {
 	var l diag.List
 	var out []Wanted
-	for _, w := range wanted {
-		// An alias of a version goes first: ros:humble leads into ros2 even where
-		// there is a package called ros.
-		if to, ok := c.Aliases[w.Name+":"+w.Version]; ok && w.Version != "" {
-			out = append(out, Wanted{Name: to.Name, Version: to.Version, Options: w.Options})
+	for i, w := range wanted {
+		to, ok := c.expandOne(w)
+		if !ok {
+			d := l.Errorf("unknown-package", diag.Position{}, "the table has no package %q", w.Name)
+			if known := c.versionAliases(w.Name); len(known) > 0 {
+				d.Allowed = known
+				d.Hint = "name one of its versions"
+			} else if near := diag.Suggest(w.Name, c.names()); near != "" {
+				d.Hint = fmt.Sprintf("did you mean %q?", near)
+			} else if i > 0 && w.Name[0] >= '0' && w.Name[0] <= '9' {
+				d.Hint = fmt.Sprintf("a version follows a colon: %s:%s", wanted[i-1].Name, w.Name)
+			}
 			continue
 		}
-		if _, ok := c.Versions[w.Name]; ok {
-			out = append(out, w)
-			continue
-		}
-		if to, ok := c.Aliases[w.Name]; ok {
-			out = append(out, Wanted{Name: to.Name, Version: cmp.Or(to.Version, w.Version), Options: w.Options})
-			continue
-		}
-		d := l.Errorf("unknown-package", diag.Position{}, "the table has no package %q", w.Name)
-		if known := c.versionAliases(w.Name); len(known) > 0 {
-			d.Allowed = known
-			d.Hint = "name one of its versions"
-		} else if near := diag.Suggest(w.Name, c.names()); near != "" {
-			d.Hint = fmt.Sprintf("did you mean %q?", near)
+		at := slices.IndexFunc(out, func(o Wanted) bool { return o.Name == to.Name })
+		switch {
+		case at < 0:
+			out = append(out, to)
+		case out[at].String() != to.String():
+			l.Errorf("package-twice", diag.Position{}, "%s is asked for twice: %s and %s", to.Name, out[at].target(), to.target())
 		}
 	}
 	return out, l.Err()
+}
+
+func (c catalog) expandOne(w Wanted) (to Wanted, ok bool) {
+	// An alias of a version goes first: ros:humble leads into ros2 even where
+	// there is a package called ros.
+	if alias, ok := c.Aliases[w.Name+":"+w.Version]; ok && w.Version != "" {
+		return Wanted{Name: alias.Name, Version: alias.Version, Options: w.Options}, true
+	}
+	if _, ok := c.Versions[w.Name]; ok {
+		return w, true
+	}
+	alias, ok := c.Aliases[w.Name]
+	return Wanted{Name: alias.Name, Version: cmp.Or(alias.Version, w.Version), Options: w.Options}, ok
 }
 
 // versionAliases are the aliases that begin with name and a colon.

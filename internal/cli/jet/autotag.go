@@ -30,7 +30,7 @@ what could be built is on stderr.`,
   jet autotag pytorch:2.8 ros2:humble --why
   jet autotag pytorch --host-l4t 36.4.3 -o json
   docker run --runtime nvidia --rm $(jet autotag pytorch)`,
-		Args: cobra.MinimumNArgs(1),
+		Args: somePackages,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkOutput(output); err != nil {
 				return err

@@ -22,10 +22,12 @@ import (
 
 const gib = 1 << 30
 
-// checkRelease looks at what everything else hangs on.
-func (c *checkup) checkRelease() {
+// checkRelease looks at what everything else hangs on. said is --host-l4t.
+func (c *checkup) checkRelease(said string) {
 	h := c.Host
 	switch {
+	case said != "" && !h.L4T.Known():
+		c.add("L4T", warn, "", "%s, as --host-l4t says; the device itself does not: %s", said, h.L4T.Reason)
 	case len(h.Conflicts) > 0 && !h.L4T.Known():
 		c.add("L4T", fail, "head -1 /etc/nv_tegra_release; dpkg -s nvidia-l4t-core", "%s", strings.Join(h.Conflicts, "; "))
 	case len(h.Conflicts) > 0:
@@ -45,6 +47,9 @@ func (c *checkup) checkRelease() {
 	}
 }
 
+// updateTable fetches from where the table came from last, or says what to name.
+const updateTable = "jet update"
+
 // maxTableAge is when a table is worth a look for a newer one.
 const maxTableAge = 90 * 24 * time.Hour
 
@@ -52,7 +57,8 @@ func (q *question) checkTable(c *checkup) error {
 	src, info, done, err := q.source()
 	var f *failure
 	if errors.As(err, &f) && f.code == exitEnvironment {
-		c.add("table", fail, "jet autotag --help", "%s", strings.ReplaceAll(err.Error(), "\n", "; "))
+		why, _, _ := strings.Cut(err.Error(), "\n")
+		c.add("table", fail, updateTable, "%s", why)
 		return nil
 	} else if err != nil {
 		return err
@@ -76,9 +82,9 @@ func (q *question) checkTable(c *checkup) error {
 	case query.L4T.IsZero():
 		c.add("table", pass, "", "%d platforms%s", len(placements), age)
 	case !covered:
-		c.add("table", fail, "", "none of its %d platforms runs on L4T %s%s", len(placements), query.L4T, age)
+		c.add("table", fail, updateTable, "none of its %d platforms runs on L4T %s%s", len(placements), query.L4T, age)
 	case !info.modified.IsZero() && q.app.now().Sub(info.modified) > maxTableAge:
-		c.add("table", warn, "", "it is old%s", age)
+		c.add("table", warn, updateTable, "it is old%s", age)
 	default:
 		c.add("table", pass, "", "it has images for L4T %s%s", query.L4T, age)
 	}
@@ -137,6 +143,8 @@ func (c *checkup) checkGPU(engine *engineFacts) {
 		c.add("GPU access", pass, "", "Docker has the runtime nvidia (%s)", source)
 	case slices.Contains(cdi, host.CDIDevice):
 		c.add("GPU access", pass, "", "there is the CDI device %s", host.CDIDevice)
+	case engine == nil && !c.Host.Docker.Root.Known():
+		c.add("GPU access", fail, "sudo nano /etc/docker/daemon.json", "Docker's settings cannot be read: %s", c.Host.Docker.Root.Reason)
 	case !c.Host.Docker.Toolkit.Known() && engine == nil && c.Host.Docker.Runtimes.Reason != "":
 		c.add("GPU access", fail, "sudo apt-get install nvidia-container-toolkit && "+registerRuntime, "no runtime nvidia and no CDI device %s: %s", host.CDIDevice, c.Host.Docker.Runtimes.Reason)
 	default:
@@ -160,7 +168,7 @@ func (c *checkup) checkRawTable(engine *engineFacts) {
 		c.add("iptables", pass, "", "the kernel has the iptables table raw (%s)", raw.Source)
 	case raw.Value == "no":
 		c.add("iptables", fail, "sudo apt-get install --allow-downgrades 'docker-ce=5:27.*' 'docker-ce-cli=5:27.*'",
-			"Docker %s cannot publish ports: the kernel has no iptables table raw (%s)", have, raw.Source)
+			"Docker %s cannot publish ports: the kernel has no iptables table raw (%s); jet run uses the host's network and needs none", have, raw.Source)
 	default:
 		c.add("iptables", warn, "sudo iptables -t raw -L", "Docker %s needs the iptables table raw to publish ports, and whether the kernel has it is unknown: %s", have, raw.Reason)
 	}
@@ -196,7 +204,11 @@ func (q *question) checkDisk(c *checkup, fsys fs.FS, engine *engineFacts) {
 	if known {
 		room = units.BytesSize(float64(free)) + " free"
 	}
-	move := "sudo systemctl stop docker && sudo rsync -a " + quote(root.Value+"/") + " /mnt/nvme/docker/   # then set \"data-root\" in /etc/docker/daemon.json"
+	move := "" // where there is nothing to move to, copying would fill the card
+	if nvme := nvmeMount(fsys); nvme != "" {
+		move = "sudo systemctl stop docker && sudo rsync -a " + quote(root.Value+"/") + " " + quote(nvme+"/docker/") +
+			"   # then set \"data-root\" in /etc/docker/daemon.json, and: sudo systemctl start docker"
+	}
 	switch {
 	case known && free < 2*gib:
 		c.add("disk", fail, "docker system df; docker image prune", "%s, where Docker keeps images: %s (%s)", root.Value, room, cmp.Or(disk.Value, "kind unknown"))

@@ -29,8 +29,8 @@ func (r *runner) compose(ctx context.Context, reply *reply) (string, error) {
 	if err := r.pickEngine(); err != nil {
 		return "", err
 	}
-	if _, err := exec.LookPath(r.program); err != nil {
-		return "", environment("%s is not to be found on PATH", r.program)
+	if _, err := lookEngine(r.program); err != nil {
+		return "", err
 	}
 	var size int64
 	var names, packages []string

@@ -1,6 +1,7 @@
 package jet
 
 import (
+	"cmp"
 	"io/fs"
 	"path"
 	"slices"
@@ -74,15 +75,11 @@ func parts() []part {
 }
 
 // argv is the command line.
-func (c *container) argv() ([]string, error) {
+func (c *container) argv() []string {
 	argv := []string{c.program, "run"}
-	gpu, err := c.gpu()
-	if err != nil {
-		return nil, err
-	}
 	for _, p := range parts() {
 		if p.name == "network" {
-			argv = append(argv, gpu...)
+			argv = append(argv, c.gpu()...)
 		}
 		if c.bare || *c.off[p.name] || c.said(p.name) {
 			continue
@@ -90,7 +87,7 @@ func (c *container) argv() ([]string, error) {
 		argv = append(argv, p.args(c)...)
 	}
 	argv = append(argv, c.extra...)
-	return append(append(argv, c.image), c.command...), nil
+	return append(append(argv, c.image), c.command...)
 }
 
 // said reports a part that the user has settled with a flag for docker.
@@ -138,7 +135,7 @@ func (c *container) tty() []string {
 }
 
 // gpu is how the container gets the GPU.
-func (c *container) gpu() ([]string, error) {
+func (c *container) gpu() []string {
 	access := host.Access{Program: c.program, Flavour: c.flavour, Runtimes: c.runtimes, RuntimesKnown: c.runtimesKnown, CDI: c.cdi}
 	mode := c.gpuMode
 	if mode == "auto" {
@@ -147,11 +144,8 @@ func (c *container) gpu() ([]string, error) {
 			mode = "none" // the user has said how
 		}
 	}
-	flags, ok := access.Flags(mode)
-	if !ok {
-		return nil, mistake("--gpu-mode %q is none of %s", c.gpuMode, strings.Join(host.AccessModes(), ", "))
-	}
-	return flags, nil
+	flags, _ := access.Flags(mode) // one of host.AccessModes
+	return flags
 }
 
 // mounts hands over paths that exist: Docker makes a folder of one that does not.
@@ -194,7 +188,9 @@ func (c *container) display() []string {
 		return nil
 	}
 	out := []string{"--env=DISPLAY", "--volume=/tmp/.X11-unix:/tmp/.X11-unix"}
-	if file := c.hostPath(c.getenv("XAUTHORITY")); file != "" {
+	// Where X looks itself: XAUTHORITY is not set in every session, over SSH least.
+	cookie := cmp.Or(c.getenv("XAUTHORITY"), path.Join(c.getenv("HOME"), ".Xauthority"))
+	if file := c.hostPath(cookie); file != "" {
 		out = append(out, "--volume="+file+":/tmp/.xauthority:ro", "--env=XAUTHORITY=/tmp/.xauthority")
 	}
 	return out

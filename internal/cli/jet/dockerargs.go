@@ -32,7 +32,8 @@ func split(known *pflag.FlagSet, words []string) (own, docker []string) {
 			}
 		default:
 			docker = append(docker, w)
-			if dockerTakesWord(w) && i+1 < len(words) {
+			// A value that is -- is more likely a flag without one, or a slip.
+			if dockerTakesWord(w) && i+1 < len(words) && words[i+1] != "--" {
 				i++
 				docker = append(docker, words[i])
 			}

@@ -24,7 +24,7 @@ Exit code 3 says that a check failed.`,
 		Example: `  jet doctor
   jet doctor -o json
   jet doctor --root /mnt/other-jetson`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkOutput(output); err != nil {
 				return err
@@ -78,7 +78,7 @@ func (q *question) examine(ctx context.Context) (*checkup, error) {
 		return nil, err
 	}
 	c := &checkup{Status: pass, Host: host.Inspect(fsys)}
-	c.checkRelease()
+	c.checkRelease(q.hostL4T)
 	if err := q.checkTable(c); err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/jetcrate/jetcrate/internal/diag"
 	"github.com/jetcrate/jetcrate/internal/host"
 	"github.com/jetcrate/jetcrate/internal/resolve"
+	"github.com/jetcrate/jetcrate/internal/table"
 	"github.com/jetcrate/jetcrate/internal/version"
 )
 
@@ -40,7 +41,6 @@ Exit code 3 says that no image runs on all of them as they are.`,
 		Example: `  jet fleet hosts.yaml
   jet fleet hosts.yaml pytorch:2.8 -o json
   jet fleet pytorch --host-l4t 36.4.3,36.3.0`,
-		Args: cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if err := checkOutput(output); err != nil {
 				return err
@@ -56,9 +56,9 @@ Exit code 3 says that no image runs on all of them as they are.`,
 	f.StringVar(&q.table, "table", "", "compatibility table: a `file`, or - for stdin")
 	f.StringSliceVar(&releases, "host-l4t", nil, "L4T `releases` of devices, with commas between")
 	f.StringVar(&q.flavour, "flavour", "", "flavour of the devices of --host-l4t: tegra or sbsa")
-	f.StringVar(&q.cuda, "cuda", "", "CUDA `version` that the image must have")
-	f.StringVar(&q.python, "python", "", "Python `version` that the image must have")
+	q.versionFlags(cmd)
 	complete(cmd, "flavour", "tegra", "sbsa")
+	q.completePlatforms(cmd, "host-l4t", func(p table.Platform) string { return p.L4T })
 	outputFlag(cmd, &output)
 	return cmd
 }
@@ -104,13 +104,9 @@ func (q *question) fleet(args, releases []string) (*resolve.FleetAnswer, error) 
 		}
 		members = append(members, resolve.Member{Name: text, Host: resolve.Query{L4T: release, Flavour: flavourOf(release, q.flavour)}})
 	}
-	query := resolve.Query{CUDA: q.cuda, Python: q.python}
-	for _, p := range packages {
-		w, err := resolve.ParseWanted(p)
-		if err != nil {
-			return nil, err
-		}
-		query.Packages = append(query.Packages, w)
+	query, err := q.query(packages)
+	if err != nil {
+		return nil, err
 	}
 	switch {
 	case len(members) == 0:

@@ -20,7 +20,7 @@ says is unknown, with the reason.`,
 		Example: `  jet host
   jet host -o json
   jet host --root /mnt/other-jetson`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if err := checkOutput(output); err != nil {
 				return err

@@ -12,6 +12,7 @@
 package jet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,6 +45,7 @@ type app struct {
 	free           func(folder string) (int64, bool) // free space; nil asks the system
 	clock          func() time.Time                  // nil is the real one
 	dockerArgs     []string                          // flags of `jet run` that are docker's
+	unknownPackage string                            // what to do about a name that is like no package's
 	atEnd          []func() error                    // closes what was opened to read
 }
 
@@ -112,12 +114,14 @@ $XDG_DATA_HOME/jetcrate/table.json (~/.local/share/jetcrate/table.json).`,
   docker run --runtime nvidia --rm $(jet autotag pytorch)
   jet run pytorch -- python3 -c 'import torch'
   jet doctor`,
+		Args:          unknownCommand,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
 		},
 	}
+	root.SetFlagErrorFunc(unknownFlag)
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
@@ -130,7 +134,7 @@ func (a *app) versionCommand() *cobra.Command {
 		Use:     "version",
 		Short:   "Print the version of jet",
 		Example: "  jet version",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintf(a.stdout, "jet %s %s/%s\n", buildVersion(), runtime.GOOS, runtime.GOARCH)
 			return err
@@ -185,8 +189,11 @@ func (a *app) report(err error) int {
 			if len(d.Allowed) > 0 {
 				a.more("allowed: %s", strings.Join(d.Allowed, ", "))
 			}
-			if d.Hint != "" {
+			switch {
+			case d.Hint != "":
 				a.more("%s", d.Hint)
+			case d.Code == "unknown-package":
+				a.more("%s", cmp.Or(a.unknownPackage, "jet list --all names those that it has"))
 			}
 		}
 		return exitMistake

@@ -34,12 +34,13 @@ func (a *app) listCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the packages that run on this host",
-		Long: `Lists each package of the table with the image that autotag would print for it.
-With --all those are listed too that have none, with the reason.`,
+		Long: `Lists each package of the table that has an image for this host: in which version,
+and what the image is that autotag would choose (-o json has its reference). With
+--all those are listed too that have none, with the reason.`,
 		Example: `  jet list
   jet list --all -o json
   jet list --host-l4t 35.4.1 --cuda 11.4`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkOutput(output); err != nil {
 				return err
@@ -54,15 +55,17 @@ With --all those are listed too that have none, with the reason.`,
 			return a.tabulate(entries)
 		},
 	}
-	q.flags(cmd)
-	cmd.ValidArgsFunction = cobra.NoFileCompletions
+	q.choiceFlags(cmd)
 	cmd.Flags().BoolVar(&all, "all", false, "list what does not run here too, with the reason")
 	outputFlag(cmd, &output)
 	return cmd
 }
 
 func (q *question) list(cmd *cobra.Command, all bool) ([]listed, error) {
-	query := resolve.Query{CUDA: q.cuda, Python: q.python, Prefer: resolve.Preference(q.prefer)}
+	query, err := q.query(nil)
+	if err != nil {
+		return nil, err
+	}
 	if _, err := q.host(&query); err != nil {
 		return nil, err
 	}
@@ -162,7 +165,12 @@ this host is to each. Images of other targets that hold it too are shown with --
 		Example: `  jet show pytorch
   jet show pytorch:2.8 --all
   jet show pytorch --host-l4t 35.4.1 -o json`,
-		Args: cobra.ExactArgs(1),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return mistake("%s shows one package, not also %q", cmd.CommandPath(), args[1])
+			}
+			return somePackages(cmd, args)
+		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			if err := checkOutput(output); err != nil {
 				return err
@@ -222,6 +230,9 @@ func (q *question) show(what string, all bool) (*packageReport, error) {
 			continue
 		}
 		report.Rows = append(report.Rows, shownRow(c, name))
+	}
+	if len(answer.Candidates) == 0 {
+		return nil, &no{answer.Why} // not in this version
 	}
 	return report, nil
 }

@@ -20,16 +20,18 @@ func (a *app) pullCommand() *cobra.Command {
 		Use:   "pull PACKAGE[:VERSION][+OPTION]...",
 		Short: "Pull the image of these packages that fits this host",
 		Long: `Has Docker pull the image that autotag would print, by the digest that the table
-has for it: other bytes are refused. Where no single image holds all the packages,
-but images for the same platform do together, one is put together of their layers
-and given to Docker: tested layers, but no test has seen them together. Free space is looked at before. Layers that
-came whole are kept when it is interrupted, and the same command gets the rest.
+has for it: other bytes are refused. Free space is looked at before. Layers that came
+whole are kept when it is interrupted, and the same command gets the rest.
+
+Where no single image holds all the packages, but images for the same platform do
+together, one is put together of their layers and given to Docker: tested layers, but
+no test has seen them together.
 
 Prints the image's reference. Progress goes to stderr.`,
 		Example: `  jet pull pytorch
   jet pull pytorch:2.8 transformers
   jet pull pytorch --engine podman`,
-		Args: cobra.MinimumNArgs(1),
+		Args: somePackages,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return r.pull(cmd.Context(), args)
 		},
@@ -75,9 +77,9 @@ func (r *runner) pull(ctx context.Context, packages []string) error {
 		}
 		q.warnModels(device, c.Row, q.app.dataDir())
 	}
-	program, err := exec.LookPath(r.program)
+	program, err := lookEngine(r.program)
 	if err != nil {
-		return environment("%s is not to be found on PATH", r.program)
+		return err
 	}
 	for _, args := range [][]string{{"pull", c.Pinned()}, {"tag", c.Pinned(), c.Image}} {
 		cmd := exec.CommandContext(ctx, program, args...)

@@ -3,6 +3,7 @@ package jet
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/jetcrate/jetcrate/internal/diag"
 	"github.com/jetcrate/jetcrate/internal/host"
 	"github.com/jetcrate/jetcrate/internal/resolve"
+	"github.com/jetcrate/jetcrate/internal/table"
 	"github.com/jetcrate/jetcrate/internal/version"
 )
 
@@ -41,6 +43,7 @@ func (q *question) hostFlags(cmd *cobra.Command) {
 	f.StringVar(&q.hostL4T, "host-l4t", "", "L4T `release` of the host, such as 36.4.3; not read from its files")
 	f.StringVar(&q.flavour, "flavour", "", "flavour of the host: tegra or sbsa (default: the one that the table has for its release)")
 	complete(cmd, "flavour", "tegra", "sbsa")
+	q.completePlatforms(cmd, "host-l4t", func(p table.Platform) string { return p.L4T })
 }
 
 func (q *question) rootFlag(cmd *cobra.Command) {
@@ -48,16 +51,35 @@ func (q *question) rootFlag(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&q.root, "root", root, "`folder` that the host's facts are read from; $JETCRATE_ROOT sets the default")
 }
 
-func (q *question) flags(cmd *cobra.Command) {
+// choiceFlags are those that narrow the choice of an image.
+func (q *question) choiceFlags(cmd *cobra.Command) {
 	q.hostFlags(cmd)
+	q.versionFlags(cmd)
+	f := cmd.Flags()
+	f.StringVar(&q.prefer, "prefer", "tested", "what comes first among images that run here: tested, newest, local (what Docker has) or remote")
+	f.BoolVar(&q.noLocal, "no-local", false, "do not look at Docker's images")
+	complete(cmd, "prefer", resolve.Preferences()...)
+}
+
+func (q *question) versionFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&q.cuda, "cuda", "", "CUDA `version` that the image must have")
 	f.StringVar(&q.python, "python", "", "Python `version` that the image must have")
-	f.StringVar(&q.prefer, "prefer", "tested", "what comes first among images that run here: tested, newest, local (what Docker has) or remote")
-	f.BoolVar(&q.noLocal, "no-local", false, "do not look at Docker's images")
+	q.completePlatforms(cmd, "cuda", func(p table.Platform) string {
+		if p.CUDA == nil {
+			return ""
+		}
+		return p.CUDA.Version
+	})
+	q.completePlatforms(cmd, "python", func(p table.Platform) string { return p.Python })
+}
+
+// flags are those of a command that answers with one image.
+func (q *question) flags(cmd *cobra.Command) {
+	q.choiceFlags(cmd)
+	f := cmd.Flags()
 	f.BoolVar(&q.digest, "digest", false, "name the image by digest, not by tag")
 	f.BoolVar(&q.why, "why", false, "explain the choice, on stderr")
-	complete(cmd, "prefer", resolve.Preferences()...)
 	cmd.ValidArgsFunction = q.completeNames
 }
 
@@ -73,8 +95,30 @@ func (q *question) completeNames(*cobra.Command, []string, string) ([]string, co
 
 // complete offers the values of a flag.
 func complete(cmd *cobra.Command, flag string, values ...string) {
+	completeWith(cmd, flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// completePlatforms offers what the table's platforms have.
+func (q *question) completePlatforms(cmd *cobra.Command, flag string, value func(table.Platform) string) {
+	completeWith(cmd, flag, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		src, _, done, err := q.source()
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		defer done()
+		var values []string
+		for _, p := range src.Placements() {
+			values = append(values, value(p.Platform))
+		}
+		slices.Sort(values)
+		values = slices.DeleteFunc(slices.Compact(values), func(v string) bool { return v == "" })
+		return values, cobra.ShellCompDirectiveNoFileComp
+	})
+}
+
+func completeWith(cmd *cobra.Command, flag string, f cobra.CompletionFunc) {
 	// The only error is an unknown flag, a mistake that the tests would show.
-	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+	if err := cmd.RegisterFlagCompletionFunc(flag, f); err != nil {
 		panic(err)
 	}
 }
@@ -104,17 +148,11 @@ type hostReport struct {
 // ask answers for packages; all asks for every candidate. An answer without a
 // choice is no error here.
 func (q *question) ask(ctx context.Context, packages []string, all bool) (*reply, error) {
-	query := resolve.Query{CUDA: q.cuda, Python: q.python, Prefer: resolve.Preference(q.prefer), All: all}
-	if !slices.Contains(resolve.Preferences(), q.prefer) {
-		return nil, mistake("--prefer %q is none of %s", q.prefer, strings.Join(resolve.Preferences(), ", "))
+	query, err := q.query(packages)
+	if err != nil {
+		return nil, err
 	}
-	for _, p := range packages {
-		w, err := resolve.ParseWanted(p)
-		if err != nil {
-			return nil, err
-		}
-		query.Packages = append(query.Packages, w)
-	}
+	query.All = all
 	report, err := q.host(&query)
 	if err != nil {
 		return nil, err
@@ -149,10 +187,34 @@ func (q *question) ask(ctx context.Context, packages []string, all bool) (*reply
 	return r, nil
 }
 
+// query is what is asked for, without the host.
+func (q *question) query(packages []string) (resolve.Query, error) {
+	query := resolve.Query{CUDA: q.cuda, Python: q.python, Prefer: resolve.Preference(q.prefer)}
+	if q.prefer != "" && !slices.Contains(resolve.Preferences(), q.prefer) {
+		return query, mistake("--prefer %q is none of %s", q.prefer, strings.Join(resolve.Preferences(), ", "))
+	}
+	for _, f := range []struct{ flag, value, such string }{{"cuda", q.cuda, "12.6"}, {"python", q.python, "3.10"}} {
+		if f.value != "" && (f.value[0] < '0' || f.value[0] > '9') {
+			return query, mistake("--%s %q is no version, such as %s", f.flag, f.value, f.such)
+		}
+	}
+	for _, p := range packages {
+		w, err := resolve.ParseWanted(p)
+		if err != nil {
+			return query, err
+		}
+		query.Packages = append(query.Packages, w)
+	}
+	return query, nil
+}
+
 // fs is the host's root.
 func (q *question) fs() (fs.FS, error) {
-	if info, err := os.Stat(q.root); err != nil || !info.IsDir() {
-		return nil, mistake("--root %s is not a folder", q.root)
+	switch info, err := os.Stat(q.root); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, mistake("--root names %q, which does not exist", q.root)
+	case err == nil && !info.IsDir():
+		return nil, mistake("--root names %q, which is not a folder", q.root)
 	}
 	fsys, end, err := host.Root(q.root)
 	if err != nil {

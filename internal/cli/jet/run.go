@@ -3,6 +3,7 @@ package jet
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/jetcrate/jetcrate/internal/host"
 	"github.com/jetcrate/jetcrate/internal/resolve"
@@ -43,8 +45,9 @@ jet is replaced by docker: its exit code is the command's.`,
 				what, r.command = args[:dash], args[dash:]
 			}
 			if len(what) == 0 {
-				return mistake("name a package to run, such as: jet run pytorch -- bash")
+				return r.nothingNamed()
 			}
+			a.unknownPackage = "a command follows --: jet run pytorch -- bash; an image has its registry before it: docker.io/library/ubuntu:22.04"
 			return r.run(cmd.Context(), what)
 		},
 	}
@@ -60,11 +63,13 @@ type runner struct {
 	dryRun   bool
 	noChecks bool
 	engine   string
+	flagSet  *pflag.FlagSet // of jet run
 	container
 }
 
 func (r *runner) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
+	r.flagSet = f
 	f.BoolVar(&r.dryRun, "dry-run", false, "print the command line instead of running it")
 	r.engineFlags(cmd)
 	f.StringVar(&r.gpuMode, "gpu-mode", "auto", "how the GPU is handed over: auto, runtime, cdi, gpus or none")
@@ -84,8 +89,24 @@ func (r *runner) engineFlags(cmd *cobra.Command) {
 	complete(cmd, "engine", "auto", "docker", "podman", "nerdctl")
 }
 
+// nothingNamed says where the package went, if a flag of docker's took it.
+func (r *runner) nothingNamed() error {
+	line := "name a package to run, as in: jet run pytorch -- bash"
+	if i := slices.IndexFunc(r.app.dockerArgs, dockerTakesWord); i >= 0 && i+1 < len(r.app.dockerArgs) {
+		flag := r.app.dockerArgs[i]
+		line += fmt.Sprintf("\njet has no %s, so it and %q after it are docker's", flag, r.app.dockerArgs[i+1])
+		if near := nearFlag(r.flagSet, strings.TrimLeft(flag, "-")); near != "" {
+			line += fmt.Sprintf("\ndid you mean --%s?", near)
+		}
+	}
+	return mistake("%s", line)
+}
+
 func (r *runner) run(ctx context.Context, what []string) error {
 	a, q := r.app, r.question
+	if !slices.Contains(host.AccessModes(), r.gpuMode) {
+		return mistake("--gpu-mode %q is none of %s", r.gpuMode, strings.Join(host.AccessModes(), ", "))
+	}
 	fsys, err := q.fs()
 	if err != nil {
 		return err
@@ -147,10 +168,7 @@ func (r *runner) run(ctx context.Context, what []string) error {
 	if err := r.dataFolder(); err != nil {
 		return err
 	}
-	argv, err := r.argv()
-	if err != nil {
-		return err
-	}
+	argv := r.argv()
 	if !r.noChecks {
 		if err := r.preflight(argv, device, daemon, size); err != nil {
 			return err
@@ -285,11 +303,20 @@ func (a *app) freeSpace(root, folder string) (int64, bool) {
 	}
 }
 
+// lookEngine finds docker or what stands in for it.
+func lookEngine(program string) (string, error) {
+	path, err := exec.LookPath(program)
+	if err != nil {
+		return "", environment("%s is not to be found on PATH\njet doctor says what is missing, and how to install it", program)
+	}
+	return path, nil
+}
+
 // execute replaces this process by the engine.
 func execute(argv []string) error {
-	path, err := exec.LookPath(argv[0])
+	path, err := lookEngine(argv[0])
 	if err != nil {
-		return environment("%s is not to be found on PATH: install it, or print the command line with --dry-run", argv[0])
+		return err
 	}
 	return environment("running %s: %w", path, syscall.Exec(path, argv, os.Environ()))
 }

@@ -48,7 +48,7 @@ first, with the disk that they lie on. Layers that images share are counted in
 each of them. Nothing is moved or deleted.`,
 		Example: `  jet storage
   jet storage --data /mnt/nvme/models -o json`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkOutput(output); err != nil {
 				return err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
 	"time"
 
@@ -35,9 +36,20 @@ func (a *app) dataDir() string { return a.xdg("XDG_DATA_HOME", ".local", "share"
 func (a *app) xdg(name string, otherwise ...string) string {
 	dir := a.getenv(name)
 	if !filepath.IsAbs(dir) {
-		dir = filepath.Join(append([]string{a.getenv("HOME")}, otherwise...)...)
+		dir = filepath.Join(append([]string{a.home()}, otherwise...)...)
 	}
 	return filepath.Join(dir, "jetcrate")
+}
+
+// home is the user's folder; a service of systemd has no HOME.
+func (a *app) home() string {
+	if dir := a.getenv("HOME"); filepath.IsAbs(dir) {
+		return dir
+	}
+	if u, err := user.Current(); err == nil && filepath.IsAbs(u.HomeDir) {
+		return u.HomeDir
+	}
+	return "/"
 }
 
 // tableInfo says which table was read.
@@ -59,7 +71,7 @@ func (q *question) source() (src resolve.Source, info tableInfo, close func(), e
 	if path == "-" {
 		t, err := table.Read(q.app.stdin)
 		if err != nil {
-			return nil, info, none, environment("%s: %w", path, err)
+			return nil, info, none, environment("stdin: %w", err)
 		}
 		signed, err := trust.check(t)
 		return t, tableInfo{path: "stdin", signed: signed}, none, err
@@ -95,7 +107,11 @@ func (q *question) source() (src resolve.Source, info tableInfo, close func(), e
 	}
 	t, err := table.Read(f)
 	if err != nil {
-		return nil, info, none, environment("%s: %w", path, err)
+		again := ""
+		if setting == "" {
+			again = "\nfetch it again: jet update"
+		}
+		return nil, info, none, environment("%s: %w%s", path, err, again)
 	}
 	if info.signed, err = trust.check(t); err != nil {
 		return nil, info, none, err

@@ -78,7 +78,11 @@ func (q *question) update(ctx context.Context, from string) error {
 		}
 		from = last.URL
 	}
-	if from != last.URL || !exists(os.DirFS("/"), strings.TrimPrefix(path, "/")) {
+	stays := ""
+	if _, err := os.Stat(path); err == nil {
+		stays = "\nthe table that is there stays: " + path
+	}
+	if from != last.URL || stays == "" {
 		last = origin{URL: from}
 	}
 	trust, err := a.trust()
@@ -91,7 +95,7 @@ func (q *question) update(ctx context.Context, from string) error {
 		if errors.As(err, &m) {
 			return err
 		}
-		return environment("fetching the table: %w\nthe one that is there stays: %s", err, path)
+		return environment("fetching the table: %w%s", err, stays)
 	}
 	now := a.now()
 	if raw == nil {
@@ -102,7 +106,7 @@ func (q *question) update(ctx context.Context, from string) error {
 	}
 	t, err := table.Read(bytes.NewReader(raw))
 	if err != nil {
-		return environment("%s: %w\nthe table that is there stays", from, err)
+		return environment("%s: %w%s", from, err, stays)
 	}
 	signed, err := trust.check(t)
 	if err != nil {

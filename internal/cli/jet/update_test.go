@@ -66,6 +66,12 @@ func TestUpdate(t *testing.T) {
 	require.Equal(t, exitMistake, code)
 	require.Contains(t, errs, "no table was fetched yet")
 
+	status = http.StatusNotFound
+	_, errs, code = jet("update", server.URL+"/table.json")
+	require.Equal(t, exitEnvironment, code)
+	require.NotContains(t, errs, "stays", "there is none")
+	status = http.StatusOK
+
 	out, errs, code := jet("update", server.URL+"/table.json")
 	require.Zero(t, code, errs)
 	require.Contains(t, out, "40 images")
