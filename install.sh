@@ -32,7 +32,7 @@ while [ $# -gt 0 ]; do
 done
 
 if [ -z "$prefix" ]; then
-    if [ "$(id -u)" = 0 ]; then prefix=/usr/local; else prefix=$HOME/.local; fi
+    if [ "$(id -u)" = 0 ]; then prefix=/usr/local; else prefix=${HOME:?is not set: name a folder with --prefix}/.local; fi
 fi
 bin=$prefix/bin
 bash_file=$prefix/share/bash-completion/completions/jet

@@ -100,7 +100,7 @@ func (q *question) checkDocker(ctx context.Context, c *checkup, d daemon, engine
 		if v := c.Host.Docker.Version; v.Known() {
 			c.add("Docker", pass, "", "%s", v)
 		} else {
-			c.add("Docker", warn, "sudo apt-get install docker.io", "%s", v.Reason)
+			c.add("Docker", warn, "sudo apt-get install docker.io", "nothing shows that it is installed: %s", v.Reason)
 		}
 		return
 	}

@@ -3,6 +3,8 @@ package jet
 import (
 	"context"
 	"fmt"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -106,9 +108,9 @@ func (a *app) diagnosis(c *checkup, output string) error {
 		}
 	} else {
 		for _, k := range c.Checks {
-			text := fmt.Sprintf("%-4s  %-13s %s", k.Status, k.Name, diag.Escape(k.Message))
-			if k.Fix != "" {
-				text += "\n      " + "              fix: " + diag.Escape(k.Fix)
+			text := fmt.Sprintf("%-4s  %-13s %s", k.Status, k.Name, fold(diag.Escape(k.Message), a.width-messageColumn))
+			if k.Fix != "" { // on one line, however long: it is copied
+				text += "\n" + strings.Repeat(" ", messageColumn) + "fix: " + diag.Escape(k.Fix)
 			}
 			if err := a.line(text); err != nil {
 				return err
@@ -119,4 +121,32 @@ func (a *app) diagnosis(c *checkup, output string) error {
 		return &no{[]string{"a check failed"}}
 	}
 	return nil
+}
+
+// messageColumn is where the messages of checks begin.
+const messageColumn = 20
+
+// fold breaks a message between words so that its lines have at most width
+// letters; without room for any it stays as it is.
+func fold(message string, width int) string {
+	if width <= 0 {
+		return message
+	}
+	var b strings.Builder
+	at := 0
+	for i, word := range strings.Fields(message) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+		case at+1+n > width:
+			b.WriteString("\n" + strings.Repeat(" ", messageColumn))
+			at = 0
+		default:
+			b.WriteByte(' ')
+			at++
+		}
+		b.WriteString(word)
+		at += n
+	}
+	return b.String()
 }

@@ -42,6 +42,7 @@ type app struct {
 	getenv         func(string) string
 	terminal       bool                              // stdin and stdout are a terminal
 	piped          bool                              // stdin is a pipe or a file
+	width          int                               // of the terminal that stdout is; 0 is none
 	free           func(folder string) (int64, bool) // free space; nil asks the system
 	clock          func() time.Time                  // nil is the real one
 	dockerArgs     []string                          // flags of `jet run` that are docker's
@@ -62,6 +63,9 @@ func Main() int {
 	}
 	if info, err := os.Stdin.Stat(); err == nil {
 		a.piped = info.Mode()&os.ModeNamedPipe != 0 || info.Mode().IsRegular()
+	}
+	if width, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil {
+		a.width = width
 	}
 	args := os.Args[1:]
 	if filepath.Base(os.Args[0]) == "autotag" {

@@ -96,6 +96,12 @@ func TestHome(t *testing.T) {
 	}
 }
 
+func TestFold(t *testing.T) {
+	require.Equal(t, "one two\n                    three", fold("one two three", 8))
+	require.Equal(t, "äöü ß\n                    longer-than-that", fold("äöü ß longer-than-that", 5))
+	require.Equal(t, "not a terminal", fold("not a terminal", -20))
+}
+
 // What jet does not know is docker's, with its value.
 func TestSplit(t *testing.T) {
 	a := &app{getenv: func(string) string { return "" }}
