@@ -101,7 +101,7 @@ func (r *reporter) reportKeyword(keyword string, at []any, sch map[string]any) {
 		r.refuse("bad-value", at, "%s must not be empty", name(at))
 	case "maxLength":
 		r.refuse("bad-value", at, "%s is longer than %v characters", name(at), sch["maxLength"])
-	case "minItems":
+	case "minItems", "minProperties":
 		r.refuse("bad-value", at, "%s must not be empty", name(at))
 	case "minimum":
 		r.refuse("bad-value", at, "%s must be at least %v, found %s", name(at), sch["minimum"], found(node))

@@ -89,10 +89,13 @@ func (Matrix) JSONSchema() *jsonschema.Schema {
 	return anyOf(text(), object)
 }
 
-// JSONSchemaExtend restricts the names that are keys.
+// JSONSchemaExtend restricts the names that are keys, and asks for a job.
 func (Workflow) JSONSchemaExtend(s *jsonschema.Schema) {
 	names(s, "env", variable())
 	names(s, "jobs", identifier())
+	jobs, _ := s.Properties.Get("jobs")
+	one := uint64(1)
+	jobs.MinProperties = &one
 	permissions(s)
 }
 

@@ -26,7 +26,7 @@ type Workflow struct {
 	Env         map[string]string `json:"env,omitempty"`
 	Defaults    *Defaults         `json:"defaults,omitempty"`
 	Concurrency *Concurrency      `json:"concurrency,omitempty" jsonschema:"description=Runs of one group wait for each other"`
-	Jobs        map[string]*Job   `json:"jobs" jsonschema:"minProperties=1"`
+	Jobs        map[string]*Job   `json:"jobs"`
 
 	ID    string         `json:"-"` // the file's name: nightly
 	Doc   *spec.Document `json:"-"`

@@ -15,7 +15,9 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/santhosh-tekuri/jsonschema/v5"
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
 	"golang.org/x/tools/txtar"
 
 	"github.com/jetcrate/jetcrate/internal/diag"
@@ -71,6 +73,40 @@ func TestSchema(t *testing.T) {
 	f, err := Format()
 	require.NoError(t, err)
 	golden(t, "../../schema/pipeline.schema.json", string(f.Schema()))
+
+	// An editor has a validator of its own, and types scalars as YAML does.
+	c := jsonschema.NewCompiler()
+	require.NoError(t, c.AddResource("https://jetcrate.invalid/pipeline.json", bytes.NewReader(f.Schema())))
+	editor, err := c.Compile("https://jetcrate.invalid/pipeline.json")
+	require.NoError(t, err)
+	files, err := filepath.Glob("../../pipelines/*.yaml")
+	require.NoError(t, err)
+	more, err := filepath.Glob("testdata/ok/*.yaml")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range append(files, more...) {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.NoError(t, editor.Validate(asEditor(t, text)), file)
+	}
+	for _, wrong := range []string{
+		"name: x\non: push\njobs: {}\n",
+		"name: x\non: pushes\njobs: {a: {runs-on: host, steps: [{run: ls}]}}\n",
+		"name: x\non: push\njobs: {a: {run-on: host, steps: [{run: ls}]}}\n",
+		"name: x\non: push\njobs: {a: {runs-on: host, steps: [{run: ls, shell: fish}]}}\n",
+	} {
+		require.Error(t, editor.Validate(asEditor(t, []byte(wrong))), wrong)
+	}
+}
+
+func asEditor(t *testing.T, text []byte) any {
+	t.Helper()
+	var v any
+	require.NoError(t, yaml.Unmarshal(text, &v))
+	data, err := json.Marshal(v)
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(data, &v))
+	return v
 }
 
 // TestDiagnostics holds what is said of each wrong file of testdata/err.

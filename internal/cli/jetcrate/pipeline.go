@@ -150,7 +150,7 @@ inputs of actions, shell syntax, and values in run that a shell could read as co
 			case list.HasErrors():
 				return said{exitMistake}
 			case a.output == "text":
-				fmt.Fprintf(a.stdout, "%d pipelines: no mistakes\n", len(all))
+				fmt.Fprintf(a.stdout, "%s: no mistakes\n", count(len(all), "pipeline"))
 			}
 			return nil
 		},
