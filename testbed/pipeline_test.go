@@ -100,6 +100,25 @@ func (c *pipelineCatalog) run(args ...string) ran {
 	return ran{cmd.ProcessState.ExitCode(), out.String(), errs.String()}
 }
 
+// reports are what is told of the runs for a target, the last first.
+func (c *pipelineCatalog) reports(target string) string {
+	c.Helper()
+	output := func(args ...string) []byte {
+		out, err := c.command(c.dir, args...).Output()
+		require.NoError(c, err, "%q", args)
+		return out
+	}
+	var runs []struct{ Name, What string }
+	require.NoError(c, json.Unmarshal(output("runs", "-o", "json"), &runs))
+	var all strings.Builder
+	for _, r := range runs {
+		if strings.HasPrefix(r.What, target) {
+			all.Write(output("report", r.Name, "-o", "markdown"))
+		}
+	}
+	return all.String()
+}
+
 // jobs are the jobs of a run whose name begins with a text, with how they ended.
 func (r ran) jobs(prefix string) map[string]string {
 	out := map[string]string{}
@@ -155,6 +174,7 @@ func TestNightly(t *testing.T) {
 	r = c.run("nightly")
 	require.Equal(t, 0, r.code, "%s%s", r.stdout, r.stderr)
 	require.Equal(t, []string{"two"}, r.made())
+	require.Contains(t, c.reports("two-"), "two: variable", "what made it another")
 
 	// One test fails: the rest ends, and the table says what failed.
 	c.replace("packages/g/one/package.yaml", "test -s", "exit 1; test -s")

@@ -73,6 +73,9 @@ func (r *run) gatesOfOnly() map[string]bool {
 	return out
 }
 
+// NewKey is why what was never made is made: all that its key tells of it.
+const NewKey = "the store has nothing under its key"
+
 // want looks a node up, and what it needs when the store does not have it.
 func (r *run) want(ctx context.Context, k string) error {
 	if r.states[k] != nil {
@@ -85,7 +88,7 @@ func (r *run) want(ctx context.Context, k string) error {
 		s.why = "no result is recorded for it on this image"
 		return r.want(ctx, n.Ground)
 	}
-	s.why = "the store has nothing under its key"
+	s.why = NewKey
 	if rec, ok := r.known[name(n)]; ok {
 		if rec.Digest == "" { // a registry's listing does not tell it
 			var err error

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/jetcrate/jetcrate/internal/execute"
+	"github.com/jetcrate/jetcrate/internal/plan"
 )
 
 // Run is what a journal tells of a run.
@@ -51,7 +52,9 @@ type Node struct {
 	Line     string         `json:"line,omitempty"`   // of L4T releases
 	Status   execute.Status `json:"status,omitempty"` // none: it was at work when the journal ended
 	Reason   string         `json:"reason,omitempty"`
-	Why      string         `json:"why,omitempty"` // it was made
+	Why      string         `json:"why,omitempty"`    // it was made
+	Before   string         `json:"before,omitempty"` // key of what Causes compare it with; no journal has either
+	Causes   []plan.Cause   `json:"causes,omitempty"` // why it has another
 	Engine   string         `json:"engine,omitempty"`
 	Attempts int            `json:"attempts,omitempty"`
 	Began    time.Time      `json:"began,omitzero"`
@@ -191,7 +194,10 @@ func (r *Run) Text(w io.Writer, colour bool) error {
 		}
 	}
 	s := summary{ended: r.events(), first: r.Started, last: r.Ended}
-	return s.write(w, painter{colour})
+	if err := s.write(w, painter{colour}); err != nil {
+		return err
+	}
+	return r.writeChanges(w)
 }
 
 func (r *Run) title() string {

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/jetcrate/jetcrate/internal/execute"
+	"github.com/jetcrate/jetcrate/internal/plan"
 )
 
 // journal is the journal of run, as execute writes it.
@@ -30,7 +31,7 @@ func journal(t *testing.T, log string) []byte {
 		case execute.RunStarted:
 			x.Name, x.Jobs = "python-3.10-r36.4.0-py310", 2
 		case execute.NodeStarted:
-			x.Why = "the store has nothing under its key"
+			x.Why = execute.NewKey
 		case execute.NodeEnded:
 			x.Package, x.Version, x.Line = strings.Fields(e.Name)[0], "1", "36.4"
 			if e.Took > 0 {
@@ -58,6 +59,15 @@ func TestJournals(t *testing.T) {
 	r, err := Read(bytes.NewReader(journal(t, log)))
 	require.NoError(t, err)
 	r.ID = 12
+	step := plan.Cause{Packages: []string{"python"}, What: "step x/python", Old: "make", New: "make -j \x1b[31m`red`\nmake ``` check"}
+	for i, n := range r.Nodes {
+		switch n.Key {
+		case "w1":
+			r.Nodes[i].Causes = []plan.Cause{{Packages: []string{"numpy"}, What: "version", Old: "1.25", New: "1.26"}, step}
+		case "p1":
+			r.Nodes[i].Causes = []plan.Cause{step}
+		}
+	}
 	for name, write := range map[string]func(io.Writer) error{
 		"journal.txt":       func(w io.Writer) error { return r.Text(w, false) },
 		"journal.junit.xml": r.JUnit,

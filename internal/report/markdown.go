@@ -23,15 +23,9 @@ func (r *Run) Markdown(w io.Writer) error {
 		for _, n := range failed {
 			fmt.Fprintf(&b, "\n- **%s** (L4T %s): %s\n", plainMarkdown(n.Name), plainMarkdown(n.Line), plainMarkdown(n.Reason))
 			if lines := tailOf(n.Log); len(lines) > 0 {
-				fence := "```"
-				for strings.Contains(strings.Join(lines, "\n"), fence) {
-					fence += "`"
-				}
-				fmt.Fprintf(&b, "  <details><summary>the last lines of its log</summary>\n\n  %stext\n", fence)
-				for _, line := range lines {
-					fmt.Fprintf(&b, "  %s\n", line)
-				}
-				fmt.Fprintf(&b, "  %s\n\n  </details>\n", fence)
+				b.WriteString("  <details><summary>the last lines of its log</summary>\n\n")
+				writeFenced(&b, "text", lines)
+				b.WriteString("\n  </details>\n")
 			}
 		}
 	}
@@ -51,14 +45,37 @@ func (r *Run) Markdown(w io.Writer) error {
 			fmt.Fprintf(&b, "| %s | %s | %s |\n", plainMarkdown(c.Tag), image, good)
 		}
 	}
+	if changes := r.changes(); len(changes) > 0 {
+		b.WriteString("\n### Made again because of\n\n")
+		for _, c := range changes {
+			fmt.Fprintf(&b, "- %s\n", plainMarkdown(c.title()))
+			if lines := c.lines(); len(lines) > 0 {
+				b.WriteString("\n")
+				writeFenced(&b, "diff", lines)
+			}
+		}
+	}
 	if slow := r.slowest(shownSlow); len(slow) > 0 {
 		b.WriteString("\n### What took the longest\n\n| | took | why it was made | |\n|---|---:|---|---|\n")
 		for _, n := range slow {
-			fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", plainMarkdown(n.Name), n.Took.Round(time.Second), plainMarkdown(n.Why), plainMarkdown(n.where()))
+			fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", plainMarkdown(n.Name), n.Took.Round(time.Second), plainMarkdown(n.why()), plainMarkdown(n.where()))
 		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// writeFenced writes lines as they are, under an item of a list.
+func writeFenced(b *strings.Builder, language string, lines []string) {
+	fence := "```"
+	for strings.Contains(strings.Join(lines, "\n"), fence) {
+		fence += "`"
+	}
+	fmt.Fprintf(b, "  %s%s\n", fence, language)
+	for _, line := range lines {
+		fmt.Fprintf(b, "  %s\n", line)
+	}
+	fmt.Fprintf(b, "  %s\n", fence)
 }
 
 // plainMarkdown makes text that no renderer of Markdown or HTML takes for more.

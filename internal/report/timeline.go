@@ -28,10 +28,15 @@ func (r *Run) HTML(w io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("reading the page: %w", err)
 	}
+	type cause struct {
+		Title string
+		Lines []string
+	}
 	type row struct {
 		Node
 		Class, Where, Seconds, Added string
 		Lines                        []string
+		Changes                      []cause
 	}
 	var rows []row
 	for _, n := range r.Nodes {
@@ -41,6 +46,9 @@ func (r *Run) HTML(w io.Writer) error {
 		}
 		if n.Size > 0 {
 			x.Added = size(n.Size)
+		}
+		for _, c := range n.Causes {
+			x.Changes = append(x.Changes, cause{oneLine(c.Title()), change{Cause: c}.lines()})
 		}
 		if n.Status == execute.Failed {
 			x.Lines = tailOf(n.Log)

@@ -2,6 +2,7 @@ package jetcrate
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/jetcrate/jetcrate/internal/execute"
+	"github.com/jetcrate/jetcrate/internal/plan"
 	"github.com/jetcrate/jetcrate/internal/report"
 	"github.com/jetcrate/jetcrate/internal/store"
 )
@@ -27,7 +29,10 @@ run-12 or 12, and the last run where none is named; FILE is what build -o jsonl 
 
 -o junit is JUnit XML, -o markdown for $GITHUB_STEP_SUMMARY, -o html a page with a
 timeline. --list lists the runs. --durations gives how long nodes took, which builds
-order their work by; as durations.json in the catalog, plan --shards balances by it.`,
+order their work by; as durations.json in the catalog, plan --shards balances by it.
+
+What was made again is told with the part of its key that changed, as jetcrate why does,
+where the store has a record from before the run; a FILE is shown as it is.`,
 		Example: `  jetcrate report
   jetcrate report run-12 -o html > run.html
   jetcrate report -o markdown >> "$GITHUB_STEP_SUMMARY"
@@ -74,6 +79,9 @@ order their work by; as durations.json in the catalog, plan --shards balances by
 					return err
 				}
 				run, err := readRun(j.File, j.ID)
+				if err == nil {
+					err = a.explain(c.Context(), st, run)
+				}
 				if err != nil {
 					return err
 				}
@@ -146,6 +154,23 @@ func readRun(file string, id int) (*report.Run, error) {
 	}
 	run.ID = id
 	return run, nil
+}
+
+// explain notes why nodes were made again. What failed has no record: the plan of
+// the catalog knows it, where there is one and it has not changed since.
+func (a *app) explain(ctx context.Context, st *store.Store, run *report.Run) error {
+	origins, err := execute.Origins(ctx, st)
+	if err != nil {
+		return err
+	}
+	k := &keys{plan: &plan.Plan{}, origins: origins}
+	if slices.ContainsFunc(run.Nodes, func(n report.Node) bool { return n.Status == execute.Failed && n.Kind != string(plan.Test) }) {
+		if p, err := a.planAll(); err == nil {
+			k.plan = p
+		}
+	}
+	k.explain(run)
+	return nil
 }
 
 func (a *app) printRun(run *report.Run) error {

@@ -17,6 +17,7 @@ import (
 	"github.com/jetcrate/jetcrate/internal/diag"
 	"github.com/jetcrate/jetcrate/internal/execute"
 	"github.com/jetcrate/jetcrate/internal/plan"
+	"github.com/jetcrate/jetcrate/internal/report"
 	"github.com/jetcrate/jetcrate/internal/store"
 )
 
@@ -71,6 +72,20 @@ type keys struct {
 }
 
 func (a *app) readKeys(ctx context.Context) (*keys, error) {
+	p, err := a.planAll()
+	if err != nil {
+		return nil, err
+	}
+	k := &keys{plan: p}
+	err = a.withStore(ctx, func(st *store.Store) (err error) {
+		k.origins, err = execute.Origins(ctx, st)
+		return err
+	})
+	return k, err
+}
+
+// planAll is the plan of every cell of the catalog and of every package.
+func (a *app) planAll() (*plan.Plan, error) {
 	cat, files, err := a.load()
 	if err != nil {
 		return nil, err
@@ -83,15 +98,7 @@ func (a *app) readKeys(ctx context.Context) (*keys, error) {
 		}
 		all = append(all, reqs...)
 	}
-	k := &keys{}
-	if k.plan, err = plan.New(cat, files, all); err != nil {
-		return nil, err
-	}
-	err = a.withStore(ctx, func(st *store.Store) (err error) {
-		k.origins, err = execute.Origins(ctx, st)
-		return err
-	})
-	return k, err
+	return plan.New(cat, files, all)
 }
 
 // reason is the answer to why.
@@ -199,30 +206,58 @@ func (k *keys) why(word, other string) (*reason, error) {
 			return nil, usage{fmt.Errorf("%s is %s and %s is %s: what differs between two packages says nothing", key[:12], r.Inputs.Title(), found[:12], before.Title())}
 		}
 	default:
-		before = k.nearest(r.Inputs)
+		before = k.nearest(r.Inputs, func(string, execute.Origin) bool { return true })
 	}
 	if before != nil {
 		r.Against = &against{Key: before.Key, Title: before.Title(), Current: k.plan.Node(before.Key) != nil, Record: k.record(before.Key)}
-		r.Causes = plan.Causes(before, r.Inputs, k.inputs, k.inputs)
+		r.Causes = k.causes(before, r.Inputs)
 	}
 	return r, nil
 }
 
-// nearest is the record that a key is best compared with; nil if there is none.
-func (k *keys) nearest(in *plan.Inputs) *plan.Inputs {
+// causes say why now has another key than before.
+func (k *keys) causes(before, now *plan.Inputs) []plan.Cause {
+	return plan.Causes(before, now, k.inputs, k.inputs)
+}
+
+// explain notes for what a run made under a new key why it has that: compared
+// with the nearest record of the same base from before the run. What was made for
+// the first time has none, and neither has what failed and no plan of today knows.
+func (k *keys) explain(run *report.Run) {
+	made := map[string]bool{}
+	for _, n := range run.Nodes {
+		made[n.Key] = n.Why == execute.NewKey
+	}
+	for i, n := range run.Nodes {
+		in := k.inputs(n.Key)
+		if !made[n.Key] || in == nil || in.Kind == plan.Image {
+			continue
+		}
+		before := k.nearest(in, func(key string, o execute.Origin) bool {
+			return !made[key] && (o.Run == 0 || o.Run < run.ID) && sameBase(&o.Inputs, in)
+		})
+		if before != nil {
+			run.Nodes[i].Before, run.Nodes[i].Causes = before.Key, k.causes(before, in)
+		}
+	}
+}
+
+// nearest is the record that a key is best compared with, of those that are
+// usable; nil if there is none.
+func (k *keys) nearest(in *plan.Inputs, usable func(string, execute.Origin) bool) *plan.Inputs {
 	mine := k.origins[in.Key].Run
 	var best *plan.Inputs
 	var rank []int
 	for _, key := range slices.Sorted(maps.Keys(k.origins)) {
 		o := k.origins[key]
-		if key == in.Key || o.Inputs.Package != in.Package || o.Inputs.Kind != in.Kind {
+		if key == in.Key || o.Inputs.Package != in.Package || o.Inputs.Kind != in.Kind || !usable(key, o) {
 			continue
 		}
 		before := &o.Inputs
 		r := []int{
-			truth(in.Base != nil && before.Base != nil && in.Base.String() != before.Base.String() || in.Arch != before.Arch),
+			truth(!sameBase(before, in)),
 			truth(mine > 0 && o.Run >= mine),
-			len(plan.Causes(before, in, k.inputs, k.inputs)),
+			len(k.causes(before, in)),
 			-o.Run,
 		}
 		if best == nil || slices.Compare(r, rank) < 0 {
@@ -230,6 +265,11 @@ func (k *keys) nearest(in *plan.Inputs) *plan.Inputs {
 		}
 	}
 	return best
+}
+
+// sameBase reports whether two are of images on a base of the same name.
+func sameBase(a, b *plan.Inputs) bool {
+	return a.Arch == b.Arch && (a.Base == nil || b.Base == nil || a.Base.String() == b.Base.String())
 }
 
 func truth(b bool) int {
