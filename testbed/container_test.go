@@ -47,6 +47,7 @@ jobs:
           echo "$MANY"
       - {id: bad, run: exit 5, continue-on-error: true}
       - {name: slow, run: sleep 600, timeout-minutes: 0.05, continue-on-error: true}
+      - {name: lost, run: echo found, working-directory: no/where, continue-on-error: true}
       - {if: steps.bad.outcome == 'failure', run: echo the last}
   after:
     needs: box
@@ -60,6 +61,7 @@ jobs:
 	for _, line := range []string{
 		"box | low in /opt/low\n", "box | aarch64\n", "box | made\n", "box | more\n", "box | kept ARM64 packages\n", "box | a\nbox | b\n",
 		"box | token ***\n", "box < Run exit 5: failure: exit code 5\n", "box < slow: failure: it took longer than 0.05 minutes\n", "box | the last\n",
+		"box | there is no folder /workspace/no/where to work in\n", "box < lost: failure: exit code 1\n",
 		"after | it said hello; touch pwned\n",
 	} {
 		require.Contains(t, r.stderr, line)

@@ -56,11 +56,12 @@ func (c *InContainer) Place() Place {
 // of the step, the kind of shell, the folders before PATH and the folder to be in.
 const prepare = `set -e
 step=$1 shell=$2 path=$3 dir=$4
-mkdir -p "$step" "$dir"
+mkdir -p "$step"
 cat > "$step/script.sh"
 for f in GITHUB_OUTPUT GITHUB_ENV GITHUB_PATH GITHUB_STEP_SUMMARY; do : > "$step/$f"; done
 [ -z "$path" ] || PATH=$path:$PATH
 export PATH
+[ -d "$dir" ] || { echo "there is no folder $dir to work in" >&2; exit 1; }
 cd "$dir"
 case $shell in
 bash) exec bash --noprofile --norc -eo pipefail "$step/script.sh" </dev/null ;;

@@ -73,6 +73,9 @@ func (h *Host) Run(ctx context.Context, s Script) (int, Files, error) {
 	if !filepath.IsAbs(cmd.Dir) {
 		cmd.Dir = filepath.Join(h.Workspace, s.Dir)
 	}
+	if info, err := os.Stat(cmd.Dir); err != nil || !info.IsDir() {
+		return 0, Files{}, fmt.Errorf("there is no folder %s to work in", s.Dir)
+	}
 	cmd.Env = hostEnv(h.Env, env, s.Path)
 	cmd.Stdout, cmd.Stderr = s.Stdout, s.Stderr
 	// The whole group ends with the step: what a script left running in the
