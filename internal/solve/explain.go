@@ -98,7 +98,11 @@ func (t *Site) refused(q Query, p *pack, taken *spec.Version, asked bool) []stri
 		out = append(out, p.some(elsewhere)+": they are for other platforms or stacks")
 	}
 	for _, why := range order {
-		out = append(out, p.some(against[why])+": "+why)
+		text := why
+		if against[why].count() > 1 {
+			text = strings.Replace(why, "it needs", "they need", 1)
+		}
+		out = append(out, p.some(against[why])+": "+text)
 	}
 	return out
 }
@@ -128,7 +132,11 @@ func (t *Site) whyNot(q Query, p *pack, v int) string {
 	_, err := t.solve(q.Targets, q.Pins, exactly)
 	var imp *Impossible
 	if errors.As(err, &imp) {
-		return strings.Join(imp.Reasons, "; ")
+		text := strings.Join(imp.Reasons, "; ")
+		if needs, ok := strings.CutPrefix(text, p.some(only(v))+" needs "); ok {
+			return "it needs " + needs
+		}
+		return text
 	}
 	return "what was decided before, by its own preference, does not go together with it"
 }
