@@ -36,7 +36,7 @@ type place struct {
 // places are a platform with each of its stacks and Pythons.
 func places(p *spec.Platform) []place {
 	var out []place
-	for _, stack := range stacks(p) {
+	for _, stack := range Stacks(p) {
 		for _, python := range p.Python {
 			x := Platform{Platform: p, Stack: stack, Python: python}
 			out = append(out, place{x, x.facts()})

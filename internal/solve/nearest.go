@@ -174,7 +174,7 @@ func (s *Solver) Platforms() []Platform {
 	var out []Platform
 	for i := range s.cat.Matrix.Platforms {
 		p := &s.cat.Matrix.Platforms[i]
-		for _, stack := range stacks(p) {
+		for _, stack := range Stacks(p) {
 			x := Platform{Platform: p, Stack: stack}
 			if len(p.Python) > 0 {
 				x.Python = p.Python[0]
@@ -185,7 +185,8 @@ func (s *Solver) Platforms() []Platform {
 	return out
 }
 
-func stacks(p *spec.Platform) []spec.Stack {
+// Stacks lists those of a platform; one that has none has the zero one.
+func Stacks(p *spec.Platform) []spec.Stack {
 	if len(p.CUDA) == 0 {
 		return []spec.Stack{{}}
 	}

@@ -17,11 +17,12 @@ import (
 	"github.com/jetcrate/jetcrate/internal/table/page"
 )
 
-// offer is what a package resolves to on a platform with its first stack, or
-// why it does not.
+// offer is what a package resolves to on a platform with the first of its stacks
+// that has it, or why it does not with the first of all.
 type offer struct {
 	Platform string `json:"platform"` // r36.4.0, r38.4 sbsa
 	Version  string `json:"version,omitempty"`
+	CUDA     string `json:"cuda,omitempty"` // of the stack, where it is not the platform's first
 	Reason   string `json:"reason,omitempty"`
 }
 
@@ -31,15 +32,24 @@ func offers(s *solve.Solver, platforms []solve.Platform, name, version string) (
 	out := make([]offer, 0, len(platforms))
 	for _, p := range platforms {
 		o := offer{Platform: p.String()}
-		res, err := s.At(p).Solve([]spec.Target{{Name: name, Version: version}}, nil)
-		var impossible *solve.Impossible
-		switch {
-		case errors.As(err, &impossible):
-			o.Reason = strings.Join(impossible.Reasons, "; ")
-		case err != nil:
-			return nil, err
-		default:
-			o.Version = res.Targets[0].Version.Version
+		for i, stack := range solve.Stacks(p.Platform) {
+			p.Stack = stack
+			res, err := s.At(p).Solve([]spec.Target{{Name: name, Version: version}}, nil)
+			var impossible *solve.Impossible
+			if errors.As(err, &impossible) {
+				if i == 0 {
+					o.Reason = strings.Join(impossible.Reasons, "; ")
+				}
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			if i > 0 {
+				o.CUDA = stack.Version
+			}
+			o.Version, o.Reason = res.Targets[0].Version.Version, ""
+			break
 		}
 		out = append(out, o)
 	}
@@ -73,7 +83,7 @@ func (a *app) listCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "list [WORD...]", Short: "List the packages of the catalog; words narrow by name, alias or summary",
 		Long: `Lists the packages of the catalog with the version that a target gets and the number of
-platforms that have one. --l4t lists what resolves on a release.`,
+platforms that have one, with whichever CUDA. --l4t lists what resolves on a release.`,
 		Example: "  jetcrate list\n  jetcrate list --group ml --l4t r36.4\n  jetcrate list speech",
 		RunE: func(_ *cobra.Command, words []string) error {
 			if err := a.formats("text", "json"); err != nil {
@@ -97,6 +107,7 @@ platforms that have one. --l4t lists what resolves on a release.`,
 				Aliases   []string `json:"aliases,omitempty"`
 				Version   string   `json:"version"`
 				Platforms []string `json:"platforms"`
+				CUDA      string   `json:"cuda,omitempty"` // with --l4t, where the platform's first stack has none
 			}
 			rows, solver := []row{}, solve.New(cat)
 			for _, name := range slices.Sorted(maps.Keys(cat.Packages)) {
@@ -113,6 +124,9 @@ platforms that have one. --l4t lists what resolves on a release.`,
 					if o.Version != "" {
 						if r.Version == "" { // of the platform that the matrix lists first
 							r.Version = o.Version
+							if l4t != "" {
+								r.CUDA = o.CUDA
+							}
 						}
 						r.Platforms = append(r.Platforms, o.Platform)
 					}
@@ -132,6 +146,9 @@ platforms that have one. --l4t lists what resolves on a release.`,
 				}
 				if l4t != "" {
 					where = r.Platforms[0]
+				}
+				if r.CUDA != "" {
+					where += " with CUDA " + r.CUDA
 				}
 				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Name, version, r.Group, where, r.Summary)
 			}
