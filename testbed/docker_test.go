@@ -487,6 +487,19 @@ func pulling(d *dock, layer v1.Layer) {
 	require.Zero(d, code)
 	require.Contains(d, stderr, "Docker has it already")
 
+	// Nor does jet run take what the tag means by now.
+	_, stderr, code = d.run(nil, "docker", "rmi", "-f", ref.String(), ref.Context().Digest(digest.String()).String())
+	require.Zero(d, code, stderr)
+	other, err := image.New("pulled", v1.Platform{OS: "linux", Architecture: "arm64"}, v1.Config{Entrypoint: []string{"/nothing"}}, layer)
+	require.NoError(d, err)
+	require.NoError(d, remote.Write(ref, other))
+	stdout, stderr, code = d.run(nil, d.jetRun("pulled", "--table", wrong, "--", "exit", "5")...)
+	require.Equal(d, 2, code, stderr)
+	require.Empty(d, stdout)
+	stdout, stderr, code = d.run(nil, d.jetRun("pulled", "--table", good, "--", "exit", "5")...)
+	require.Equal(d, 5, code, stderr)
+	require.Equal(d, "on arm64\n", stdout, "the pull's progress is on stderr")
+
 	// Without the registry, what Docker has still answers and runs.
 	server.Close()
 	stdout, stderr, code = d.run(nil, d.jetRun("pulled", "--table", good, "--", "exit", "5")...)

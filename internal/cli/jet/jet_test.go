@@ -275,7 +275,7 @@ func TestDocumentedSwitches(t *testing.T) {
 	}
 	for _, flag := range regexp.MustCompile("`(--[a-z0-9-]+)").FindAllStringSubmatch(string(page), -1) {
 		// What docker, jetcrate and others call so.
-		others := []string{"--runtime", "--gpus", "--rm", "--csi2webcam"}
+		others := []string{"--runtime", "--gpus", "--rm", "--pull", "--csi2webcam"}
 		require.True(t, flags[flag[1]] || slices.Contains(others, flag[1]), flag[1])
 	}
 	for _, p := range parts() {

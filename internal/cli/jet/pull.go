@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/jetcrate/jetcrate/internal/host"
+	"github.com/jetcrate/jetcrate/internal/resolve"
 	"github.com/jetcrate/jetcrate/internal/table"
 )
 
@@ -77,18 +78,31 @@ func (r *runner) pull(ctx context.Context, packages []string) error {
 		}
 		q.warnModels(device, c.Row, q.app.dataDir())
 	}
+	if err := r.fetch(ctx, c); err != nil {
+		return err
+	}
+	return a.line(reply.Reference)
+}
+
+// fetch has the engine pull an image by digest, so that other bytes are refused,
+// and names it. What is there already is not asked for: there may be no network.
+func (r *runner) fetch(ctx context.Context, c *resolve.Candidate) error {
 	program, err := lookEngine(r.program)
 	if err != nil {
 		return err
 	}
-	for _, args := range [][]string{{"pull", c.Pinned()}, {"tag", c.Pinned(), c.Image}} {
+	steps := [][]string{{"pull", c.Pinned()}, {"tag", c.Pinned(), c.Image}}
+	if exec.CommandContext(ctx, program, "image", "inspect", c.Pinned()).Run() == nil {
+		steps = steps[1:]
+	}
+	for _, args := range steps {
 		cmd := exec.CommandContext(ctx, program, args...)
-		cmd.Stdout, cmd.Stderr = a.stderr, a.stderr
+		cmd.Stdout, cmd.Stderr = r.app.stderr, r.app.stderr
 		if err := cmd.Run(); err != nil {
 			return environment("%s %s %s: %w\nlayers that came whole are kept: the same command gets the rest", r.program, args[0], args[1], err)
 		}
 	}
-	return a.line(reply.Reference)
+	return nil
 }
 
 // checkSpace says before a download what would end in an error after it.

@@ -16,7 +16,6 @@ import (
 
 	"github.com/jetcrate/jetcrate/internal/host"
 	"github.com/jetcrate/jetcrate/internal/resolve"
-	"github.com/jetcrate/jetcrate/internal/table"
 )
 
 func (a *app) runCommand() *cobra.Command {
@@ -34,7 +33,9 @@ not privileged. What has a / or an @ in it names an image, which is run unjudged
 Flags that jet does not know go to docker run as they are. What jet adds by itself
 is switched off one by one (--no-display, ...), or as a whole with --bare.
 
-jet is replaced by docker: its exit code is the command's.`,
+An image that is not here is pulled first, by the digest that the table has for it:
+other bytes are refused. Then jet is replaced by docker: its exit code is the
+command's.`,
 		Example: `  jet run pytorch -- python3 -c 'import torch; print(torch.cuda.is_available())'
   jet run pytorch -v /data:/models -p 8888:8888 --dry-run -- bash
   jet run --no-display --no-network --gpu-mode cdi pytorch
@@ -119,42 +120,9 @@ func (r *runner) run(ctx context.Context, what []string) error {
 	}
 	r.fsys, r.getenv = fsys, a.getenv
 	r.terminal, r.piped, r.extra = a.terminal, a.piped, a.dockerArgs
-	var size int64
-	var row *table.Row
-	local := true
-	if named := slices.IndexFunc(what, isImage); named >= 0 {
-		if len(what) > 1 {
-			return mistake("%q is an image: it is run alone, and packages are run without it", what[named])
-		}
-		if strings.HasPrefix(what[0], "-") {
-			return mistake("%q is no image", what[0])
-		}
-		r.image, r.flavour = what[0], device.Flavour.Value
-	} else {
-		reply, err := q.ask(ctx, what, q.why)
-		if err != nil {
-			return err
-		}
-		if q.why {
-			reply.explain(a)
-		}
-		if reply.Chosen == nil {
-			if r.dryRun {
-				return reply.refusal()
-			}
-			if r.image, err = r.compose(ctx, reply); err != nil {
-				return err
-			}
-			reply.Chosen = &resolve.Candidate{Row: reply.Composition[0].Row, Local: true}
-		} else {
-			reply.warn(a)
-			r.image = reply.Reference
-		}
-		row = reply.Chosen.Row
-		r.flavour = row.Platform.Flavour
-		if local = reply.Chosen.Local; !local && reply.Chosen.Row.Image != nil {
-			size = reply.Chosen.Row.Image.Size
-		}
+	chosen, err := r.choose(ctx, what, device)
+	if err != nil {
+		return err
 	}
 	if err := r.pickEngine(); err != nil {
 		return err
@@ -169,12 +137,17 @@ func (r *runner) run(ctx context.Context, what []string) error {
 		return err
 	}
 	argv := r.argv()
+	toPull := chosen != nil && !chosen.Local && chosen.Row.Image != nil
 	if !r.noChecks {
+		var size int64
+		if toPull {
+			size = chosen.Row.Image.Size
+		}
 		if err := r.preflight(argv, device, daemon, size); err != nil {
 			return err
 		}
-		if row != nil {
-			q.warnModels(device, row, cmp.Or(r.data, a.dataDir()))
+		if chosen != nil {
+			q.warnModels(device, chosen.Row, cmp.Or(r.data, a.dataDir()))
 		}
 	}
 	if r.dryRun {
@@ -184,7 +157,49 @@ func (r *runner) run(ctx context.Context, what []string) error {
 		}
 		return a.line(line)
 	}
+	if toPull && !r.given("--pull") { // docker run would take what the tag means by now
+		if err := r.fetch(ctx, chosen); err != nil {
+			return err
+		}
+	}
 	return execute(argv)
+}
+
+// choose settles which image is run, and the flavour of its platform. An image that
+// was named is no candidate: nil.
+func (r *runner) choose(ctx context.Context, what []string, device host.Device) (*resolve.Candidate, error) {
+	if named := slices.IndexFunc(what, isImage); named >= 0 {
+		if len(what) > 1 {
+			return nil, mistake("%q is an image: it is run alone, and packages are run without it", what[named])
+		}
+		if strings.HasPrefix(what[0], "-") {
+			return nil, mistake("%q is no image", what[0])
+		}
+		r.image, r.flavour = what[0], device.Flavour.Value
+		return nil, nil
+	}
+	reply, err := r.question.ask(ctx, what, r.question.why)
+	if err != nil {
+		return nil, err
+	}
+	if r.question.why {
+		reply.explain(r.app)
+	}
+	chosen := reply.Chosen
+	switch {
+	case chosen != nil:
+		reply.warn(r.app)
+		r.image = reply.Reference
+	case r.dryRun:
+		return nil, reply.refusal()
+	default:
+		if r.image, err = r.compose(ctx, reply); err != nil {
+			return nil, err
+		}
+		chosen = &resolve.Candidate{Row: reply.Composition[0].Row, Local: true}
+	}
+	r.flavour = chosen.Row.Platform.Flavour
+	return chosen, nil
 }
 
 // isImage tells a reference from a package: a package's name has neither.
