@@ -177,7 +177,10 @@ GPU where they need one.
 A tag such as 2.8.0-r36.4.0-cu126-py310 is given once and never moved; 2.8-r36.4 and
 r36.4 follow the newest that was published. What is published gets an entry in the log,
 which --key signs; without a key the entry waits, and so do the tags.
-Ended halfway, the same command goes on.`,
+Ended halfway, the same command goes on.
+
+It prints a line for each image: + is published, = was there already, ! is refused,
+- has no image in the store; and for each tag that moves: >, or ! where it stays.`,
 		Example: `  jetcrate publish pytorch --l4t r36.4 --to registry.example.org/jetson --dry-run
   jetcrate publish --all --to registry.example.org/jetson`,
 		RunE: func(c *cobra.Command, args []string) error {
