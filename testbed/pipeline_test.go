@@ -227,6 +227,24 @@ func TestNightly(t *testing.T) {
 	require.NotContains(t, r.made(), "low", "what was made before the kill is kept")
 }
 
+// With shards, what cells share is made by jobs of its own, once and first; the
+// cells then find it.
+func TestNightlyInShards(t *testing.T) {
+	c := newPipelineCatalog(t)
+	r := c.run("nightly", "--var", "JETCRATE_SHARDS=2")
+	require.Equal(t, 0, r.code, "%s%s", r.stdout, r.stderr)
+	require.Equal(t, "success", r.jobs("")["Shared by cells, 1/1"], r.stdout)
+	made := map[string]int{}
+	for _, m := range regexp.MustCompile(`(?m)^(.+?) \| (?:\[[ 0-9/]+\] )?built\s+(\S+ 1 .*?) {2}`).FindAllStringSubmatch(r.stderr, -1) {
+		require.Contains(t, m[1], "Shared by cells, ", "both cells of a package have the same layers here: %s", m[0])
+		made[m[2]]++
+	}
+	require.Len(t, made, len(c.packages))
+	for name, times := range made {
+		require.Equal(t, 1, times, name)
+	}
+}
+
 // TestPullRequest is the pipeline on a real history.
 func TestPullRequest(t *testing.T) {
 	c := newPipelineCatalog(t)

@@ -14,11 +14,13 @@ import (
 
 // Shards are a plan cut into jobs for many machines. The jobs of a wave run at the
 // same time; what a node is made of is made in its own shard or in an earlier
-// wave, so that the store is all that jobs exchange. Every node is in one shard.
+// wave, so that the store is all that jobs exchange. Every node is in one shard, or
+// every one that cells share.
 type Shards struct {
 	ID      string    `json:"id"`    // 12 hex digits: two that are equal cut equally
 	Count   int       `json:"count"` // shards of a wave, at most, beside those of devices
 	Devices bool      `json:"devices,omitempty"`
+	Shared  bool      `json:"shared,omitempty"`
 	Waves   [][]Shard `json:"waves"`
 }
 
@@ -41,6 +43,7 @@ type ShardOptions struct {
 	MaxWaves int                      // 0 is 4
 	Took     map[string]time.Duration // expected, by key; see Estimates
 	Devices  bool                     // tests that need a GPU get shards of their own, by L4T release
+	Shared   bool                     // only what several cells need: made first, it is made once though each cell has a job of its own
 }
 
 // waveCost is what a wave costs beside its work: jobs start, and fetch what they
@@ -56,6 +59,9 @@ const waveCost = time.Minute
 // out, and the cut that ends first is taken.
 func (p *Plan) Shard(o ShardOptions) Shards {
 	o.Count = max(1, o.Count)
+	if o.Shared {
+		p = p.shared()
+	}
 	if o.MaxWaves <= 0 {
 		o.MaxWaves = 4
 	}
@@ -331,7 +337,7 @@ func (c *cutter) rest(placed []bool) []Shard {
 
 // finish names the shards that have something to do.
 func (c *cutter) finish(waves [][]Shard) Shards {
-	out := Shards{Count: c.options.Count, Devices: c.options.Devices, Waves: [][]Shard{}}
+	out := Shards{Count: c.options.Count, Devices: c.options.Devices, Shared: c.options.Shared, Waves: [][]Shard{}}
 	of := make([]string, len(c.below))
 	tags := map[string][]string{}
 	for _, cell := range c.plan.Cells {

@@ -62,5 +62,8 @@ func (s Shards) Args(x Shard, waves int) []string {
 	if s.Devices {
 		args = append(args, "--devices")
 	}
+	if s.Shared {
+		args = append(args, "--shared")
+	}
 	return args
 }

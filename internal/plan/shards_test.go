@@ -107,6 +107,49 @@ func TestShardsOfTheCatalog(t *testing.T) {
 	}
 }
 
+// What several cells need is cut on its own: all of that, with all it stands on.
+func TestShardsOfWhatCellsShare(t *testing.T) {
+	p := realPlan(t)
+	s := p.Shard(plan.ShardOptions{Count: 4, MaxWaves: 2, Shared: true, Took: p.Estimates(nil)})
+	require.LessOrEqual(t, len(s.Waves), 2)
+	users := map[string]map[string]bool{}
+	var mark func(key, cell string)
+	mark = func(key, cell string) {
+		if users[key] == nil {
+			users[key] = map[string]bool{}
+		}
+		if users[key][cell] {
+			return
+		}
+		users[key][cell] = true
+		n := p.Node(key)
+		for _, k := range append(append([]string(nil), n.Needs...), n.Gates...) {
+			mark(k, cell)
+		}
+	}
+	for _, c := range p.Possible() {
+		for _, k := range append(append([]string{c.Image}, c.Tests...), c.Gates...) {
+			mark(k, c.ID)
+		}
+	}
+	shared := map[string]bool{}
+	for _, w := range s.Waves {
+		for _, x := range w {
+			for _, k := range x.Nodes {
+				require.Greater(t, len(users[k]), 1, p.Node(k).Title())
+				require.False(t, shared[k], "once")
+				shared[k] = true
+			}
+		}
+	}
+	for k, cells := range users {
+		require.Equal(t, len(cells) > 1, shared[k], p.Node(k).Title())
+	}
+	require.NotEmpty(t, shared)
+	x := s.Waves[0][0]
+	require.Equal(t, []string{"--shard", "1/1", "--shards", "4", "--waves", "2", "--shard-plan", s.ID, "--shared"}, s.Args(x, 2))
+}
+
 // Two plans made apart, as by two jobs, are cut the same way.
 func TestShardsAreAFunction(t *testing.T) {
 	cat, files, reqs := synthetic{packages: 40, versions: 2, platforms: 3, stacks: 1}.load(t)

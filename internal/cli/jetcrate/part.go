@@ -23,18 +23,23 @@ type cutFlags struct {
 	shards  int
 	waves   int
 	devices bool
+	shared  bool
 }
 
 func (f *cutFlags) flags(c *cobra.Command, text string) {
 	c.Flags().IntVar(&f.shards, "shards", 0, text)
 	c.Flags().IntVar(&f.waves, "waves", 4, "waves of shards, at most, where no --devices ask for more")
 	c.Flags().BoolVar(&f.devices, "devices", false, "shards of their own, on Jetsons, for tests that need a GPU")
+	c.Flags().BoolVar(&f.shared, "shared", false, "shards of what more than one cell needs, and of nothing else")
 }
 
 // cut cuts a plan, by the durations that lie in the catalog.
 func (f *cutFlags) cut(p *plan.Plan, files fs.FS) (plan.Shards, error) {
 	if f.shards < 1 || f.waves < 1 {
 		return plan.Shards{}, usage{errors.New("--shards and --waves are 1 or more")}
+	}
+	if f.devices && f.shared {
+		return plan.Shards{}, usage{errors.New("--devices and --shared: name one of them")}
 	}
 	d := &plan.Durations{}
 	b, err := fs.ReadFile(files, path.Clean(durationsFile))
@@ -44,7 +49,7 @@ func (f *cutFlags) cut(p *plan.Plan, files fs.FS) (plan.Shards, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return plan.Shards{}, usage{fmt.Errorf("%s: %w", durationsFile, err)}
 	}
-	return p.Shard(plan.ShardOptions{Count: f.shards, MaxWaves: f.waves, Devices: f.devices, Took: p.Estimates(d)}), nil
+	return p.Shard(plan.ShardOptions{Count: f.shards, MaxWaves: f.waves, Devices: f.devices, Shared: f.shared, Took: p.Estimates(d)}), nil
 }
 
 // partFlags say how much of a plan a run makes.
@@ -70,8 +75,8 @@ func (f *partFlags) only(p *plan.Plan, files fs.FS) (map[string]bool, error) {
 		return nil, usage{errors.New("--fail-fast and --keep-going: name one of them")}
 	}
 	if f.shard == "" {
-		if f.shards != 0 || f.shardPlan != "" || f.devices {
-			return nil, usage{errors.New("--shards, --devices and --shard-plan belong to --shard")}
+		if f.shards != 0 || f.shardPlan != "" || f.devices || f.shared {
+			return nil, usage{errors.New("--shards, --devices, --shared and --shard-plan belong to --shard")}
 		}
 		return nil, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -32,7 +33,8 @@ Both end with totals: how many layers, artifacts and tests there are, and how ma
 are laid for each package version on a platform with a stack.
 
 --shards cuts the plan into jobs for many machines (docs/scale-out.md): -o github gives
-matrices for GitHub Actions, -o argo an Argo workflow.
+matrices for GitHub Actions, -o argo an Argo workflow. --shared leaves out what one cell
+alone needs, for workflows whose last wave is a job for each cell.
 
 -o tree shows what each image is made of, with what its builds need; -o dot draws it for
 Graphviz. --reuse asks the store what it has already, and how large that is; without it
@@ -42,6 +44,8 @@ the same catalog gives the same bytes.`,
 			formats := []string{"text", "json", "dot", "tree"}
 			if shards.shards > 0 {
 				formats = []string{"text", "json", "github", "argo"}
+			} else if shards.devices || shards.shared {
+				return usage{errors.New("--devices and --shared belong to --shards")}
 			}
 			if err := a.formats(formats...); err != nil {
 				return err

@@ -3,6 +3,7 @@ package jetcrate
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -41,6 +42,9 @@ where the store has a record from before the run; a FILE is shown as it is.`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 1 || len(args) == 1 && (list || durations) {
 				return usage{fmt.Errorf("%s takes one run or file, got %q", c.CommandPath(), args)}
+			}
+			if list && durations {
+				return usage{errors.New("--list and --durations: name one of them")}
 			}
 			return nil
 		},
@@ -102,7 +106,6 @@ where the store has a record from before the run; a FILE is shown as it is.`,
 	}
 	c.Flags().BoolVar(&list, "list", false, "list the runs")
 	c.Flags().BoolVar(&durations, "durations", false, "print how long nodes took, as JSON")
-	c.MarkFlagsMutuallyExclusive("list", "durations")
 	return c
 }
 
