@@ -37,6 +37,10 @@ func loadWith(format *spec.Format, fsys fs.FS, actions Actions) ([]*Workflow, di
 	var all []*Workflow
 	var list diag.List
 	for _, e := range entries {
+		if !e.IsDir() && path.Ext(e.Name()) == ".yml" {
+			d := list.Errorf("file-name", diag.Position{File: path.Join(Folder, e.Name())}, "a pipeline's file ends in .yaml")
+			d.Hint = "rename it to " + strings.TrimSuffix(e.Name(), ".yml") + ".yaml"
+		}
 		if e.IsDir() || path.Ext(e.Name()) != ".yaml" {
 			continue
 		}

@@ -81,6 +81,7 @@ type jobRun struct {
 	failed     bool       // it makes the run fail
 	outputs    map[string]string
 	results    []*JobResult
+	unwanted   []map[string]any // combinations of its matrix that nobody asked for
 }
 
 func (r *run) run(ctx context.Context) (*Result, error) {
@@ -121,6 +122,8 @@ func (r *run) run(ctx context.Context) (*Result, error) {
 	}
 	if ctx.Err() != nil {
 		res.Conclusion = Cancelled
+	} else if err := r.missed(); err != nil {
+		return nil, err
 	}
 	res.Duration = r.Now().Sub(r.started)
 	return res, nil
@@ -284,6 +287,7 @@ func (r *run) matrix(ctx context.Context, c *contexts, j *jobRun, cells []cell, 
 	for i, one := range cells {
 		values := native(Object(one.values)).(map[string]any)
 		if !r.wanted(values) {
+			j.unwanted = append(j.unwanted, values)
 			continue
 		}
 		cc := c.with(map[string]any{
@@ -368,6 +372,43 @@ func (r *run) wanted(values map[string]any) bool {
 		}
 	}
 	return true
+}
+
+// missed says what there was where Matrix asks for combinations that no job has:
+// a run that did nothing is no success.
+func (r *run) missed() error {
+	there := map[string][]string{}
+	missed := false
+	for _, id := range r.Workflow.Order {
+		j := r.jobs[id]
+		if j == nil || len(j.unwanted) == 0 {
+			continue
+		}
+		if j.results[0].Matrix != nil { // some are wanted
+			return nil
+		}
+		missed = true
+		for _, values := range j.unwanted {
+			for name := range r.Matrix {
+				if v, ok := values[name]; ok && !slices.Contains(there[name], fmt.Sprint(v)) {
+					there[name] = append(there[name], fmt.Sprint(v))
+				}
+			}
+		}
+	}
+	if !missed {
+		return nil
+	}
+	var asked, have []string
+	for _, name := range sorted(r.Matrix) {
+		asked = append(asked, name+"="+strings.Join(r.Matrix[name], " or "))
+		if there[name] == nil {
+			have = append(have, "none has "+name)
+		} else {
+			have = append(have, name+" is "+strings.Join(there[name], ", "))
+		}
+	}
+	return fmt.Errorf("no job has %s in its matrix; %s", strings.Join(asked, " and "), strings.Join(have, "; "))
 }
 
 // name is what GitHub shows: the job's name, with the matrix behind it unless

@@ -61,7 +61,10 @@ func pipeline(all []*workflow.Workflow, name string) (*workflow.Workflow, error)
 		names = append(names, w.ID)
 	}
 	hint := diag.DidYouMean(name, names)
-	if hint == "" {
+	switch {
+	case len(names) == 0:
+		hint = "the folder " + workflow.Folder + " of the catalog has none"
+	case hint == "":
 		hint = "there are: " + strings.Join(names, ", ")
 	}
 	return nil, usage{fmt.Errorf("no pipeline %q; %s", name, hint)}

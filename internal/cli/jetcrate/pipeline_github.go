@@ -94,6 +94,9 @@ func (p *pipelineRun) baseRevision(git func(...string) string) (commit, error) {
 			return commit{c, sha}, nil
 		}
 	}
+	if p.base != "" {
+		return commit{}, usage{fmt.Errorf("--base %q is no revision here that HEAD comes from", p.base)}
+	}
 	return commit{}, usage{fmt.Errorf("no revision to compare a pull request with: name one with --base")}
 }
 

@@ -70,6 +70,9 @@ func (a *app) runPipeline(ctx context.Context, p *pipelineRun, name string) erro
 	if err := a.formats("text", "json", "jsonl"); err != nil {
 		return err
 	}
+	if p.parallel < 1 {
+		return usage{fmt.Errorf("--parallel is 1 or more, not %d", p.parallel)}
+	}
 	narrow, err := p.narrow(a)
 	if err != nil {
 		return err
@@ -84,6 +87,11 @@ func (a *app) runPipeline(ctx context.Context, p *pipelineRun, name string) erro
 	}
 	if dir, err = filepath.Abs(dir); err != nil {
 		return err
+	}
+	for _, m := range a.matrix {
+		if _, err := os.Stat(filepath.Join(dir, m)); err != nil {
+			return usage{fmt.Errorf("--matrix %q is neither NAME=VALUE nor a matrix file of the catalog", m)}
+		}
 	}
 	a.catalogDir = dir // for actions
 	github, err := p.github(ctx, w, dir)

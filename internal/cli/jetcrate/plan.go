@@ -42,7 +42,8 @@ the same catalog gives the same bytes.`,
 		Example: "  jetcrate plan pytorch --l4t r36.4\n  jetcrate plan pytorch --l4t r36.4 -o tree --reuse\n  jetcrate plan --cells -o json\n  jetcrate plan --all --filter l4t=36.4.0",
 		RunE: func(c *cobra.Command, args []string) error {
 			formats := []string{"text", "json", "dot", "tree"}
-			if shards.shards > 0 {
+			cut := c.Flags().Changed("shards")
+			if cut {
 				formats = []string{"text", "json", "github", "argo"}
 			} else if shards.devices || shards.shared {
 				return usage{errors.New("--devices and --shared belong to --shards")}
@@ -54,7 +55,7 @@ the same catalog gives the same bytes.`,
 			if err != nil {
 				return err
 			}
-			if shards.shards > 0 {
+			if cut {
 				return shards.print(a, p, files, s.whole, s.again(args))
 			}
 			var have map[string]execute.Stored
