@@ -145,6 +145,10 @@ func (r ran) made() []string {
 func TestNightly(t *testing.T) {
 	c := newPipelineCatalog(t)
 	cells := 2 * len(c.packages)
+	place := startRegistry(t) + "/jetson"
+	matrix, err := os.ReadFile(filepath.Join(c.dir, "matrix.yaml"))
+	require.NoError(t, err)
+	c.write("matrix.yaml", string(matrix)+fmt.Sprintf("publish: {repositories: [{repository: %q, testbed: true}]}\n", place))
 
 	r := c.run("nightly")
 	require.Equal(t, 0, r.code, "%s%s", r.stdout, r.stderr)
@@ -176,7 +180,7 @@ func TestNightly(t *testing.T) {
 	require.Equal(t, []string{"two"}, r.made())
 	require.Contains(t, c.reports("two-"), "two: variable", "what made it another")
 
-	// One test fails: the rest ends, and the table says what failed.
+	// One test fails: the rest ends, the table says what failed, and that is not published.
 	c.replace("packages/g/one/package.yaml", "test -s", "exit 1; test -s")
 	r = c.run("nightly")
 	require.Equal(t, 3, r.code, "%s%s", r.stdout, r.stderr)
@@ -207,6 +211,18 @@ func TestNightly(t *testing.T) {
 		}
 	}
 	require.Equal(t, 2, failed, "%s", table)
+	key := filepath.Join(t.TempDir(), "log.key")
+	out, err := c.command(c.dir, "keys", "new", "--origin", "nightly.example", "--out", key).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	publish := c.command(c.dir, "publish", "--all", "--to", place, "--key", key)
+	out, _ = publish.CombinedOutput()
+	require.Equal(t, 3, publish.ProcessState.ExitCode(), "%s", out)
+	require.NotContains(t, string(out), "+ "+place+"/one:")
+	for _, p := range c.packages {
+		if p != "one" {
+			require.Contains(t, string(out), "+ "+place+"/"+p+":")
+		}
+	}
 	c.replace("packages/g/one/package.yaml", "exit 1; test", "test")
 
 	// Killed half-way: the run after it makes the rest, and nothing twice.
