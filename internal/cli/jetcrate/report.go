@@ -162,6 +162,9 @@ func readRun(file string, id int) (*report.Run, error) {
 // explain notes why nodes were made again. What failed has no record: the plan of
 // the catalog knows it, where there is one and it has not changed since.
 func (a *app) explain(ctx context.Context, st *store.Store, run *report.Run) error {
+	if !slices.ContainsFunc(run.Nodes, func(n report.Node) bool { return n.Why == execute.NewKey }) {
+		return nil // and no record of a far store is read
+	}
 	origins, err := execute.Origins(ctx, st)
 	if err != nil {
 		return err
