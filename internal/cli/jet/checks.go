@@ -83,12 +83,25 @@ func (q *question) checkTable(c *checkup) error {
 		c.add("table", pass, "", "%d platforms%s", len(placements), age)
 	case !covered:
 		c.add("table", fail, updateTable, "none of its %d platforms runs on L4T %s%s", len(placements), query.L4T, age)
+	case !offers(src, query):
+		c.add("table", fail, "jet list --all", "it has no image that runs here, though platforms for L4T %s%s", query.L4T, age)
 	case !info.modified.IsZero() && q.app.now().Sub(info.modified) > maxTableAge:
 		c.add("table", warn, updateTable, "it is old%s", age)
 	default:
-		c.add("table", pass, "", "it has images for L4T %s%s", query.L4T, age)
+		c.add("table", pass, "", "it has images that run on L4T %s%s", query.L4T, age)
 	}
 	return nil
+}
+
+// offers reports whether the table has an image of anything for a host.
+func offers(src resolve.Source, host resolve.Query) bool {
+	for name := range src.Names().Versions {
+		host.Packages = []resolve.Wanted{{Name: name}}
+		if answer, err := resolve.Choose(src, host); err == nil && answer.Chosen != nil {
+			return true
+		}
+	}
+	return false
 }
 
 func (q *question) checkDocker(ctx context.Context, c *checkup, d daemon, engine *engineFacts) {

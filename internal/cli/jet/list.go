@@ -119,7 +119,8 @@ func (a *app) tabulate(entries []listed) error {
 	fmt.Fprintln(w, "PACKAGE\tVERSION\tMADE FOR\tSTANDING\tTO PULL")
 	for _, e := range entries {
 		if e.Why != nil {
-			fmt.Fprintf(w, "%s\t-\t-\t-\t%s\n", diag.Escape(e.Package), diag.Escape(strings.Join(e.Why, "; ")))
+			// The first line says that there is none, the second what comes nearest.
+			fmt.Fprintf(w, "%s\t-\t-\t-\t%s\n", diag.Escape(e.Package), diag.Escape(e.Why[min(1, len(e.Why)-1)]))
 			continue
 		}
 		size := units.HumanSize(float64(e.Size))
