@@ -39,7 +39,7 @@ type served struct {
 // embedded is the registry in a folder, served by this process or another.
 type embedded struct {
 	dir    string
-	folder *folder // to read; the server has its own
+	folder *folder // shared with the server, so that the index is read once
 	token  string  // that writing takes
 
 	mu     sync.Mutex
@@ -122,7 +122,7 @@ func (e *embedded) find(ctx context.Context) (string, error) {
 		return "", &fatalError{fmt.Errorf("locking %s: %w", lock.Path(), err)}
 	}
 	if ours {
-		srv, err := serve(e.dir, lock, last, e.token)
+		srv, err := serve(e.folder, lock, last, e.token)
 		if err != nil {
 			return "", &fatalError{errors.Join(err, lock.Close())}
 		}

@@ -54,10 +54,9 @@ type server struct {
 }
 
 // serve starts a server, at the last one's address if that is free.
-func serve(dir string, lock *flock.Flock, last served, token string) (*server, error) {
-	f := &folder{dir: dir}
+func serve(f *folder, lock *flock.Flock, last served, token string) (*server, error) {
 	var since time.Time
-	if info, err := os.Stat(filepath.Join(dir, addressFile)); err == nil {
+	if info, err := os.Stat(filepath.Join(f.dir, addressFile)); err == nil {
 		since = info.ModTime()
 	}
 	// olareg would make the repository with the first upload, and not safely so
@@ -76,7 +75,7 @@ func serve(dir string, lock *flock.Flock, last served, token string) (*server, e
 	s.served = served{Address: s.addr, ID: rand.Text(), Token: rand.Text(), Boot: bootID()}
 	s.reset()
 	s.http = &http.Server{Handler: http.HandlerFunc(s.serveHTTP), ReadHeaderTimeout: 10 * time.Second}
-	if err := writeServed(filepath.Join(dir, addressFile), s.served); err != nil {
+	if err := writeServed(filepath.Join(f.dir, addressFile), s.served); err != nil {
 		return nil, errors.Join(fmt.Errorf("writing the store's address: %w", err), l.Close())
 	}
 	go func() {
