@@ -156,11 +156,10 @@ type run struct {
 	mask   *mask
 	tests  evidenceTags
 	lines  map[string]string // of the nodes' platforms
-
-	brought sync.Map // []store.Installed by key of a layer
-	noted   *store.Run
-	work    func(ctx context.Context, s *state, dir string, log *nodeLog) error // makes a node
+	noted  *store.Run
+	work   func(ctx context.Context, s *state, dir string, log *nodeLog) error // makes a node
 	configs
+	brought sync.Map // []store.Installed by key of a layer
 
 	journalOnce sync.Once
 	deviceTurn  sync.Mutex

@@ -105,10 +105,10 @@ func (p *Publisher) Look(ctx context.Context, cells []*plan.Cell) (*Preview, err
 	}
 	out := &Preview{Place: p.Ledger.Place(), Entries: state.Head.Size, Waiting: len(state.Waiting), repositories: map[string]bool{}}
 	taken := map[string]string{}
-	for _, r := range state.Rows() {
+	rows := state.Rows()
+	for _, r := range rows {
 		taken[r.Image.Reference] = r.Image.Digest
 	}
-	rows := state.Rows()
 	others := state.Others()
 	place := func(row *table.Row, e table.Entry) { // what comes after all that there is
 		n := state.Head.Size + int64(len(rows)+len(others)) + 1

@@ -63,11 +63,7 @@ func find(m *spec.Matrix, c Choice, list *diag.List) Platform {
 	}
 	var best *spec.Platform
 	var bestRelease version.Release
-	for i := range m.Platforms {
-		p := &m.Platforms[i]
-		if orTegra(p.Flavour) != flavour {
-			continue
-		}
+	for _, p := range ofFlavour(m, flavour) {
 		r, err := version.ParseL4T(p.L4T)
 		if err != nil {
 			continue // lint says so
@@ -130,13 +126,17 @@ func OfFlavour(m *spec.Matrix, flavour string) ([]*spec.Platform, error) {
 	if flavour != "" {
 		knownFlavour(flavour, &list)
 	}
+	return ofFlavour(m, flavour), list.Err()
+}
+
+func ofFlavour(m *spec.Matrix, flavour string) []*spec.Platform {
 	var out []*spec.Platform
 	for i := range m.Platforms {
 		if p := &m.Platforms[i]; flavour == "" || orTegra(p.Flavour) == flavour {
 			out = append(out, p)
 		}
 	}
-	return out, list.Err()
+	return out
 }
 
 func knownFlavour(flavour string, list *diag.List) {
@@ -151,10 +151,9 @@ func knownFlavour(flavour string, list *diag.List) {
 // those of that major release.
 func releases(m *spec.Matrix, flavour string, major int) []string {
 	var out []string
-	for i := range m.Platforms {
-		p := &m.Platforms[i]
+	for _, p := range ofFlavour(m, flavour) {
 		r, err := version.ParseL4T(p.L4T)
-		if orTegra(p.Flavour) == flavour && (major == 0 || err == nil && r.Major() == major) {
+		if major == 0 || err == nil && r.Major() == major {
 			out = append(out, p.L4T)
 		}
 	}
@@ -165,11 +164,10 @@ func releases(m *spec.Matrix, flavour string, major int) []string {
 // images run on it; "" where there is none, or where the host is a whole line.
 func madeFor(m *spec.Matrix, flavour string, host version.Release) string {
 	var best version.Release
-	for i := range m.Platforms {
-		p := &m.Platforms[i]
+	for _, p := range ofFlavour(m, flavour) {
 		r, err := version.ParseL4T(p.L4T)
 		hosts, unread := version.ParseL4TRange(p.Hosts)
-		if err != nil || unread != nil || host.IsLine() || orTegra(p.Flavour) != flavour || !hosts.Contains(host) {
+		if err != nil || unread != nil || host.IsLine() || !hosts.Contains(host) {
 			continue
 		}
 		if r.Compare(host) < 0 && r.Compare(best) > 0 {

@@ -136,11 +136,8 @@ func (t *Site) solve(targets []spec.Target, pins map[string]string, roots ...*cl
 	}
 	var asked []*pack
 	for _, target := range targets {
-		to, spc, err := Lookup(t.solver.cat, target)
-		if err != nil {
-			return nil, err
-		}
-		p := t.solver.byName[spc.Name]
+		to, _ := t.solver.cat.Canonical(target) // it was checked
+		p := t.solver.byName[to.Name]
 		asked = append(asked, p)
 		more, err := t.roots(p, to)
 		if err != nil {
