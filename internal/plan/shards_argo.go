@@ -19,7 +19,7 @@ type ArgoOptions struct {
 }
 
 // The parts of an Argo Workflow that are written, as its schema names them:
-// https://github.com/argoproj/argo-workflows/blob/main/api/jsonschema/schema.json
+// https://github.com/argoproj/argo-workflows/blob/v3.6.5/api/jsonschema/schema.json
 type (
 	argoWorkflow struct {
 		APIVersion string   `yaml:"apiVersion"`

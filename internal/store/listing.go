@@ -66,7 +66,7 @@ func (l *listing) drop() {
 	l.known = nil
 }
 
-// serveManifest answers from the listing, or tells that it cannot.
+// serveManifest answers a GET or a HEAD from the listing, or tells that it cannot.
 func (s *server) serveManifest(w http.ResponseWriter, r *http.Request) bool {
 	reference, ok := strings.CutPrefix(r.URL.Path, "/v2/"+repository+"/manifests/")
 	if !ok {

@@ -138,7 +138,9 @@ func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodHead:
 		s.index.RLock()
 		defer s.index.RUnlock()
-		(*s.registry.Load()).ServeHTTP(w, r)
+		if !s.serveManifest(w, r) {
+			(*s.registry.Load()).ServeHTTP(w, r)
+		}
 		digest := w.Header().Get("Docker-Content-Digest")
 		if strings.Contains(r.URL.Path, "/blobs/") {
 			digest = path.Base(r.URL.Path)

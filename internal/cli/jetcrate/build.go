@@ -109,18 +109,20 @@ func (a *app) work(ctx context.Context, w *work, args []string) error {
 			return err
 		}
 	}
-	cat, fsys, p, err := a.plan(&w.selection, args)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(knownTest(p, w.onlyTest), w.outputs.check(len(p.Cells))); err != nil {
-		return err
-	}
 	dirs, err := findDirs()
 	if err != nil {
 		return err
 	}
-	st, err := a.openStore(ctx, dirs)
+	opening, cancel := a.opening(ctx, dirs)
+	defer cancel()
+	cat, fsys, p, err := a.plan(&w.selection, args)
+	if err == nil {
+		err = errors.Join(knownTest(p, w.onlyTest), w.outputs.check(len(p.Cells)))
+	}
+	if err != nil {
+		return err
+	}
+	st, err := opening()
 	if err != nil {
 		return err
 	}
