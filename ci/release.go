@@ -23,6 +23,9 @@ func (m *Jetcrate) Publish(ctx context.Context, args struct {
 	// L4T release or line
 	// +optional
 	L4t string
+	// End of the tags of images that were made again; auto: each the next number that is free
+	// +optional
+	Revision string
 	// Only say what would change
 	// +optional
 	DryRun bool
@@ -34,7 +37,7 @@ func (m *Jetcrate) Publish(ctx context.Context, args struct {
 	if len(args.Package) > 0 {
 		what = selection{targets: args.Package, l4t: args.L4t}.args()
 	}
-	return m.out(ctx, append([]string{"publish", "--to", args.To, fmt.Sprintf("--dry-run=%t", args.DryRun)}, what...)...)
+	return m.out(ctx, append([]string{"publish", "--to", args.To, "--revision=" + args.Revision, fmt.Sprintf("--dry-run=%t", args.DryRun)}, what...)...)
 }
 
 // WheelIndex gives the static files of the index of wheels that --store holds.

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/jetcrate/jetcrate/internal/publish/release/releasetest"
 )
 
 // pipelineCatalog is a catalog of two releases and some packages, with the
@@ -39,7 +41,7 @@ func newPipelineCatalog(t *testing.T) *pipelineCatalog {
 	require.True(t, ok)
 	older := strings.NewReplacer("36.4.0", "35.4.1", "sm_87", "sm_72", ">=36.4 <37", ">=35 <36").Replace(record)
 	c.write("matrix.yaml", platform+"\n"+older+"\nstrategy:\n  matrix:\n    l4t: [\"36.4.0\", \"35.4.1\"]\n    package: ["+strings.Join(c.packages, ", ")+"]\n")
-	for _, name := range []string{"nightly", "pull-request"} {
+	for _, name := range []string{"nightly", "pull-request", "release"} {
 		text, err := os.ReadFile("../pipelines/" + name + ".yaml")
 		require.NoError(t, err)
 		c.write("pipelines/"+name+".yaml", string(text))
@@ -79,6 +81,13 @@ func (c *pipelineCatalog) replace(name, old, new string) {
 	require.NoError(c, err)
 	require.Equal(c, 1, strings.Count(string(text), old), "%s in %s", old, name)
 	c.write(name, strings.Replace(string(text), old, new, 1))
+}
+
+func (c *pipelineCatalog) git(args ...string) {
+	c.Helper()
+	cmd := exec.Command("git", append([]string{"-C", c.dir, "-c", "user.name=Someone", "-c", "user.email=someone@example.com"}, args...)...)
+	out, err := cmd.CombinedOutput()
+	require.NoError(c, err, "%s", out)
 }
 
 // ran is what a run of a pipeline printed.
@@ -264,28 +273,23 @@ func TestNightlyInShards(t *testing.T) {
 // TestPullRequest is the pipeline on a real history.
 func TestPullRequest(t *testing.T) {
 	c := newPipelineCatalog(t)
-	git := func(args ...string) {
-		cmd := exec.Command("git", append([]string{"-C", c.dir, "-c", "user.name=Someone", "-c", "user.email=someone@example.com"}, args...)...)
-		out, err := cmd.CombinedOutput()
-		require.NoError(t, err, "%s", out)
-	}
-	git("init", "-q", "-b", "main")
-	git("add", "-A")
-	git("commit", "-q", "-m", "a catalog")
+	c.git("init", "-q", "-b", "main")
+	c.git("add", "-A")
+	c.git("commit", "-q", "-m", "a catalog")
 
 	// Another comment: no cell.
-	git("checkout", "-q", "-b", "comment")
+	c.git("checkout", "-q", "-b", "comment")
 	c.replace("packages/g/low/package.yaml", "name: low\n", "# a comment\nname: low\n")
-	git("commit", "-q", "-a", "-m", "a comment")
+	c.git("commit", "-q", "-a", "-m", "a comment")
 	r := c.run("pull-request", "--base", "main", "--engine", "unix:///nowhere.sock")
 	require.Equal(t, 0, r.code, "%s%s", r.stdout, r.stderr)
 	require.Equal(t, "success", r.jobs("")["diff"])
 	require.Equal(t, "skipped", r.jobs("")["build"], r.stdout)
 
 	// A step: the cells of the packages that use it. The title is no code.
-	git("checkout", "-q", "-b", "$(touch${IFS}pwned)", "main")
+	c.git("checkout", "-q", "-b", "$(touch${IFS}pwned)", "main")
 	c.replace("pipelines/steps/x/program.yaml", "mkdir -p", "umask 022; mkdir -p")
-	git("commit", "-q", "-a", "-m", "`touch pwned` $(touch pwned) ${{ github.token }}")
+	c.git("commit", "-q", "-a", "-m", "`touch pwned` $(touch pwned) ${{ github.token }}")
 	r = c.run("pull-request", "--base", "main")
 	require.Equal(t, 0, r.code, "%s%s", r.stdout, r.stderr)
 	want := map[string]string{}
@@ -302,6 +306,75 @@ func TestPullRequest(t *testing.T) {
 	require.Contains(t, r.stderr, "x/program")
 	_, err := os.Stat(filepath.Join(c.dir, "pwned"))
 	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+// TestRelease runs the pipeline on a tag, with a registry, and a server that plays
+// GitHub: images, signed table, wheels and notes; again, nothing is new; the next
+// tag's notes say what is.
+func TestRelease(t *testing.T) {
+	c := newPipelineCatalog(t)
+	hub := releasetest.New(t)
+	place := startRegistry(t) + "/jetson"
+	// A release takes no stand-ins: these platforms count as real.
+	matrix, err := os.ReadFile(filepath.Join(c.dir, "matrix.yaml"))
+	require.NoError(t, err)
+	c.write("matrix.yaml", strings.ReplaceAll(string(matrix), "    testbed: true\n", "")+fmt.Sprintf("publish: {repositories: [{repository: %q}]}\n", place))
+	c.git("init", "-q", "-b", "main")
+	c.git("remote", "add", "origin", "https://github.com/o/r.git")
+	tag := func(name string) {
+		c.git("add", "packages", "pipelines", "matrix.yaml")
+		c.git("commit", "-q", "-m", "the catalog of "+name)
+		c.git("tag", name)
+		c.git("checkout", "-q", "--detach")
+	}
+	key := filepath.Join(t.TempDir(), "log.key")
+	out, err := c.command(c.dir, "keys", "new", "--origin", "release.example", "--out", key).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	secret, err := os.ReadFile(key)
+	require.NoError(t, err)
+	c.env = append(c.env, "GITHUB_API_URL="+hub.API.URL, "GITHUB_TOKEN="+releasetest.Token, "LOG_KEY="+strings.TrimSpace(string(secret)))
+	run := func() ran {
+		r := c.run("release", "--var", "JETCRATE_REPOSITORY="+place, "--secret", "id=JETCRATE_KEY,env=LOG_KEY")
+		require.Equal(t, 0, r.code, "%s%s", r.stdout, r.stderr)
+		for _, hidden := range []string{releasetest.Token, strings.TrimSpace(string(secret))} {
+			require.NotContains(t, r.stdout+r.stderr, hidden)
+		}
+		return r
+	}
+
+	tag("v1.0.0")
+	r := run()
+	require.Equal(t, map[string]string{"build": "success", "release": "success"}, r.jobs(""))
+	require.Equal(t, c.packages, inOrder(c.packages, r.made()))
+	require.Len(t, hub.Releases, 1)
+	first := hub.Releases[0]
+	require.Equal(t, "v1.0.0", first.Tag)
+	require.False(t, first.Draft)
+	require.Contains(t, hub.Files("v1.0.0"), "SHA256SUMS")
+	for _, p := range c.packages {
+		require.Contains(t, first.Body, place+"/"+p+":1-r36.4.0-py311")
+		require.Contains(t, hub.Files("v1.0.0")["table.json"], place+"/"+p+":1-r36.4.0-py311")
+	}
+
+	// The same tag again: nothing is made, copied or sent.
+	hub.Reset(nil)
+	r = run()
+	require.Empty(t, r.made())
+	require.NotContains(t, r.stderr, "copying")
+	require.Zero(t, hub.Count("POST"))
+	require.Zero(t, hub.Count("PATCH"))
+
+	// The next tag: what has changed is made, published, and named in the notes.
+	c.replace("packages/g/two/package.yaml", "text: two-", "text: new-two-")
+	c.replace("packages/g/two/package.yaml", "/two-", "/new-two-")
+	tag("v1.1.0")
+	r = run()
+	require.Equal(t, []string{"two"}, r.made())
+	require.Len(t, hub.Releases, 2)
+	second := hub.Releases[0]
+	require.Equal(t, "v1.1.0", second.Tag)
+	require.Contains(t, second.Body, place+"/two:1-r36.4.0-py311-2", "a tag is never moved")
+	require.NotContains(t, second.Body, place+"/one:")
 }
 
 // inOrder is what of a list is in another, in the order of the first.

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -35,9 +36,16 @@ type Publisher struct {
 	Registry *Registry
 	Rules    spec.Repository
 	Defaults Defaults
-	Revision string         // end of the tags; "" is none
+	Revision string         // end of the tags: "" is none; Auto gives one where a tag is taken
 	Signer   *ledger.Signer // nil leaves entries waiting for a sequencer, and their tags
 }
+
+// Auto as a revision: an image whose tag another one has gets -2, or the first
+// number after it that is free. The others keep their tags.
+const Auto = "auto"
+
+// maxRevision bounds the search for a free number.
+const maxRevision = 999
 
 // Action is what becomes of a cell.
 type Action string
@@ -131,13 +139,13 @@ func (p *Publisher) Look(ctx context.Context, cells []*plan.Cell) (*Preview, err
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c.ID, err)
 		}
-		ref, err := p.Registry.Reference(p.Ledger.Place(), c.Name, immutable(c.Name, c.Tag, p.Revision))
+		ref, there, err := p.reference(ctx, c, cell.Row.Image, taken)
 		if err != nil {
 			return nil, err
 		}
 		// Whatever becomes of the cell: a tag follows the log, back too.
 		out.repositories[ref.Context().Name()] = true
-		change, err := p.look(ctx, ref, cell, state, taken)
+		change, err := p.look(ctx, ref, there, cell, state, taken)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c.ID, err)
 		}
@@ -155,7 +163,31 @@ func (p *Publisher) Look(ctx context.Context, cells []*plan.Cell) (*Preview, err
 	return out, err
 }
 
-func (p *Publisher) look(ctx context.Context, ref name.Tag, cell fold.Cell, state *ledger.State, taken map[string]string) (Change, error) {
+// reference is the tag of a cell's image, and the digest of what has it at the
+// place, "" where nothing has.
+func (p *Publisher) reference(ctx context.Context, c *plan.Cell, img *table.Image, taken map[string]string) (name.Tag, string, error) {
+	revision := p.Revision
+	if revision == Auto {
+		revision = ""
+	}
+	for n := 2; ; n++ {
+		ref, err := p.Registry.Reference(p.Ledger.Place(), c.Name, immutable(c.Name, c.Tag, revision))
+		if err != nil || img == nil {
+			return ref, "", err
+		}
+		there, err := p.Registry.Digest(ctx, ref)
+		if err != nil {
+			return ref, "", err
+		}
+		free := !slices.ContainsFunc([]string{there, taken[ref.Name()]}, func(d string) bool { return d != "" && d != img.Digest })
+		if free || p.Revision != Auto || n > maxRevision {
+			return ref, there, nil
+		}
+		revision = strconv.Itoa(n)
+	}
+}
+
+func (p *Publisher) look(ctx context.Context, ref name.Tag, there string, cell fold.Cell, state *ledger.State, taken map[string]string) (Change, error) {
 	out := Change{Action: None}
 	if cell.Row.Image == nil {
 		out.Reasons = []string{cell.Row.Reason}
@@ -168,13 +200,9 @@ func (p *Publisher) look(ctx context.Context, ref name.Tag, cell fold.Cell, stat
 	} else if why, ok := state.Withdrawing()[out.Digest]; ok {
 		out.Reasons = append(out.Reasons, "its withdrawal waits for a sequencer: "+why)
 	}
-	there, err := p.Registry.Digest(ctx, ref)
-	if err != nil {
-		return out, err
-	}
 	for _, d := range []string{there, taken[out.Image]} {
 		if d != "" && d != out.Digest {
-			out.Reasons = append(out.Reasons, fmt.Sprintf("%s is %s already, and such a tag is never moved: publish it with --revision", out.Image, d))
+			out.Reasons = append(out.Reasons, fmt.Sprintf("%s is %s already, and such a tag is never moved: publish it with --revision auto", out.Image, d))
 			break
 		}
 	}

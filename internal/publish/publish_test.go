@@ -11,6 +11,7 @@ import (
 
 	"github.com/jetcrate/jetcrate/internal/engine"
 	"github.com/jetcrate/jetcrate/internal/execute"
+	"github.com/jetcrate/jetcrate/internal/plan"
 	"github.com/jetcrate/jetcrate/internal/publish"
 	"github.com/jetcrate/jetcrate/internal/publish/ledger"
 	"github.com/jetcrate/jetcrate/internal/store"
@@ -322,16 +323,32 @@ func TestTagsAreNeverMoved(t *testing.T) {
 	require.Contains(t, reasons(done), "such a tag is never moved: publish it with --revision")
 	require.Equal(t, first, l.tags("cpu")["1.2.0-r36.4.0-py311"])
 
-	pub := l.publisher(rebuilt)
-	pub.Revision = "2"
-	look, err := pub.Look(context.Background(), rebuilt.Cells)
-	require.NoError(t, err)
-	_, err = pub.Publish(context.Background(), look, func(string) {})
-	require.NoError(t, err)
+	publishIt := func(p *plan.Plan) *publish.Preview {
+		pub := l.publisher(p)
+		pub.Revision = publish.Auto
+		look, err := pub.Look(context.Background(), p.Cells)
+		require.NoError(t, err)
+		done, err := pub.Publish(context.Background(), look, func(string) {})
+		require.NoError(t, err)
+		return done
+	}
+	publishIt(rebuilt)
 	require.Equal(t, l.digest(rebuilt), l.tags("cpu")["1.2.0-r36.4.0-py311-2"])
 	require.Equal(t, l.digest(rebuilt), l.tags("cpu")["1.2-r36.4"])
 	s, err := l.ledger().Read(context.Background())
 	require.NoError(t, err)
 	rows := s.Rows()
 	require.Equal(t, []table.Status{table.Superseded, table.Current}, []table.Status{rows[0].Status, rows[1].Status})
+
+	// What has a tag keeps it, with a revision or without; the next is given once more.
+	done = publishIt(rebuilt)
+	require.Equal(t, publish.Present, done.Changes[0].Action)
+	require.Contains(t, done.Changes[0].Image, ":1.2.0-r36.4.0-py311-2")
+	l.edit("packages/a/cpu/package.yaml", `env: {CPU: "2"}`, `env: {CPU: "3"}`)
+	third := l.plan("36.4.0 cpu")
+	l.build(third)
+	require.Contains(t, publishIt(third).Changes[0].Image, ":1.2.0-r36.4.0-py311-3")
+	done = publishIt(p)
+	require.Contains(t, done.Changes[0].Image, ":1.2.0-r36.4.0-py311", "the first is the current one again")
+	require.Equal(t, first, l.tags("cpu")["1.2-r36.4"])
 }

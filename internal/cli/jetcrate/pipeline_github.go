@@ -2,6 +2,7 @@ package jetcrate
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -43,7 +44,8 @@ func (p *pipelineRun) github(ctx context.Context, w *workflow.Workflow, dir stri
 	out := map[string]any{
 		"event_name": p.event, "sha": sha, "ref": ref, "ref_name": refName, "ref_type": refType,
 		"repository": repository, "repository_owner": owner, "actor": userName(), "triggering_actor": userName(),
-		"run_id": "0", "run_number": "0", "run_attempt": "1", "server_url": "https://github.com", "api_url": "https://api.github.com",
+		"run_id": "0", "run_number": "0", "run_attempt": "1",
+		"server_url": cmp.Or(os.Getenv("GITHUB_SERVER_URL"), "https://github.com"), "api_url": cmp.Or(os.Getenv("GITHUB_API_URL"), "https://api.github.com"),
 		"workflow": w.Name, "action": "", "token": os.Getenv("GITHUB_TOKEN"), "base_ref": "", "head_ref": "",
 	}
 	if event == nil {

@@ -202,7 +202,7 @@ It prints a line for each image: + is published, = was there already, ! is refus
 	to.flags(c, "to", "place for releases: host/path; the image NAME goes to host/path/NAME")
 	to.keyFlag(c)
 	c.Flags().BoolVar(&dry, "dry-run", false, "only say what would change at the place")
-	c.Flags().StringVar(&revision, "revision", "", "end of the tags of images that were made again, such as 2")
+	c.Flags().StringVar(&revision, "revision", "", "end of the tags of images that were made again, such as 2; auto: each the next number that is free")
 	return c
 }
 

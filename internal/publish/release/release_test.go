@@ -15,24 +15,25 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/jetcrate/jetcrate/internal/publish/release"
+	"github.com/jetcrate/jetcrate/internal/publish/release/releasetest"
 	"github.com/jetcrate/jetcrate/internal/table"
 )
 
 // desk is who makes releases on a hub.
 type desk struct {
-	*hub
+	*releasetest.Hub
 	dir    string
 	waited []time.Duration
 	said   strings.Builder
 }
 
-func newDesk(t *testing.T) *desk { return &desk{hub: newHub(t), dir: t.TempDir()} }
+func newDesk(t *testing.T) *desk { return &desk{Hub: releasetest.New(t), dir: t.TempDir()} }
 
 func (d *desk) client() *release.Client {
 	d.Helper()
 	d.waited = nil
 	c, err := release.New(release.Options{
-		Repository: "o/r", Token: token, API: d.api.URL, Pause: time.Second,
+		Repository: "o/r", Token: releasetest.Token, API: d.API.URL, Pause: time.Second,
 		Say: func(s string) { d.said.WriteString(s + "\n") },
 		Now: func() time.Time { return time.Unix(1_800_000_000, 0) },
 		Sleep: func(ctx context.Context, w time.Duration) error {
@@ -71,18 +72,18 @@ func TestRelease(t *testing.T) {
 	require.True(t, res.Created)
 	require.Len(t, res.Uploaded, 4)
 	require.Equal(t, "https://github.example/o/r/releases/tag/v1", res.URL)
-	rel := d.releases[0]
+	rel := d.Releases[0]
 	require.False(t, rel.Draft)
 	require.Equal(t, "first", rel.Body)
 	require.Equal(t, "abc", rel.Target)
-	require.Equal(t, "wheel a", d.hub.files("v1")["a-1.0+cu126-py3-none-any.whl"])
+	require.Equal(t, "wheel a", d.Hub.Files("v1")["a-1.0+cu126-py3-none-any.whl"])
 
 	// Again: nothing is sent.
-	d.reset(nil)
+	d.Reset(nil)
 	res, err = d.publish(want)
 	require.NoError(t, err)
 	require.Len(t, res.Kept, 4)
-	require.Zero(t, d.count("POST")+d.count("PATCH")+d.count("DELETE"))
+	require.Zero(t, d.Count("POST")+d.Count("PATCH")+d.Count("DELETE"))
 
 	// What is published is completed, never changed.
 	want.Files = append(want.Files, d.file("c.whl", "c"))
@@ -93,11 +94,11 @@ func TestRelease(t *testing.T) {
 	_, err = d.publish(want)
 	var changed *release.ChangedError
 	require.ErrorAs(t, err, &changed)
-	require.Equal(t, "wheel a", d.hub.files("v1")["a-1.0+cu126-py3-none-any.whl"])
+	require.Equal(t, "wheel a", d.Hub.Files("v1")["a-1.0+cu126-py3-none-any.whl"])
 
 	// An older server has no digests: the bytes are compared.
 	old := newDesk(t)
-	old.digests = false
+	old.Digests = false
 	want = release.Release{Tag: "v1", Files: old.files4()}
 	_, err = old.publish(want)
 	require.NoError(t, err)
@@ -115,31 +116,31 @@ func TestReleaseIsCompleted(t *testing.T) {
 	d := newDesk(t)
 	want := release.Release{Tag: "v1", Files: d.files4()}
 	broken := false
-	d.reset(func(w http.ResponseWriter, r *http.Request) bool {
+	d.Reset(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodPost && r.URL.Query().Get("name") == "b-1.0-py3-none-any.whl" {
 			broken = true
-			refuse(w, http.StatusForbidden, "Resource not accessible by integration")
+			releasetest.Refuse(w, http.StatusForbidden, "Resource not accessible by integration")
 			return true
 		}
 		return false
 	})
 	_, err := d.publish(want)
 	require.ErrorContains(t, err, "uploading b-1.0-py3-none-any.whl")
-	require.NotContains(t, err.Error(), token)
+	require.NotContains(t, err.Error(), releasetest.Token)
 	require.True(t, broken)
 	require.Empty(t, d.waited, "what is forbidden is not tried again")
-	rel := d.releases[0]
+	rel := d.Releases[0]
 	require.True(t, rel.Draft, "it stays a draft until it is complete")
-	rel.assets = append(rel.assets, &hubAsset{ID: 900, Name: "b-1.0-py3-none-any.whl", State: "starter"})
-	other := &hubAsset{ID: 901, Name: "table.json"}
-	d.finish(other, []byte("[]"))
-	rel.assets = append(rel.assets, other)
+	rel.Assets = append(rel.Assets, &releasetest.Asset{ID: 900, Name: "b-1.0-py3-none-any.whl", State: "starter"})
+	other := &releasetest.Asset{ID: 901, Name: "table.json"}
+	d.Finish(other, []byte("[]"))
+	rel.Assets = append(rel.Assets, other)
 	// More releases than a page has, and drafts of other tags.
 	for i := range 7 {
-		d.releases = append([]*hubRelease{{ID: int64(500 + i), Tag: fmt.Sprintf("w%d", i), Draft: i%2 == 0}}, d.releases...)
+		d.Releases = append([]*releasetest.Release{{ID: int64(500 + i), Tag: fmt.Sprintf("w%d", i), Draft: i%2 == 0}}, d.Releases...)
 	}
 
-	d.reset(nil)
+	d.Reset(nil)
 	res, err := d.publish(want)
 	require.NoError(t, err)
 	require.False(t, res.Created)
@@ -149,7 +150,7 @@ func TestReleaseIsCompleted(t *testing.T) {
 	for _, f := range want.Files {
 		content, err := os.ReadFile(f.Path)
 		require.NoError(t, err)
-		require.Equal(t, string(content), d.hub.files("v1")[f.Name])
+		require.Equal(t, string(content), d.Hub.Files("v1")[f.Name])
 	}
 }
 
@@ -177,13 +178,13 @@ func TestGitHubFails(t *testing.T) {
 				w.Header().Set("X-RateLimit-Limit", "5000")
 				w.Header().Set("X-RateLimit-Remaining", "0")
 				w.Header().Set("X-RateLimit-Reset", strconv.FormatInt(1_800_000_030, 10))
-				refuse(w, http.StatusForbidden, "API rate limit exceeded for user ID 1.")
+				releasetest.Refuse(w, http.StatusForbidden, "API rate limit exceeded for user ID 1.")
 			})
 		}},
 		{name: "a secondary limit", wait: 7 * time.Second, fault: func(*desk) func(http.ResponseWriter, *http.Request) bool {
 			return nth(4, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Retry-After", "7")
-				answer(w, http.StatusForbidden, map[string]string{
+				releasetest.Answer(w, http.StatusForbidden, map[string]string{
 					"message":           "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.",
 					"documentation_url": "https://docs.github.com/rest/overview/rate-limits-for-the-rest-api#about-secondary-rate-limits",
 				})
@@ -192,7 +193,7 @@ func TestGitHubFails(t *testing.T) {
 		{name: "429", wait: 9 * time.Second, fault: func(*desk) func(http.ResponseWriter, *http.Request) bool {
 			return nth(4, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Retry-After", "9")
-				refuse(w, http.StatusTooManyRequests, "slow down")
+				releasetest.Refuse(w, http.StatusTooManyRequests, "slow down")
 			})
 		}},
 		{name: "502", fault: func(*desk) func(http.ResponseWriter, *http.Request) bool {
@@ -208,15 +209,15 @@ func TestGitHubFails(t *testing.T) {
 			cut := map[string]bool{}
 			return func(_ http.ResponseWriter, r *http.Request) bool {
 				name := r.URL.Query().Get("name")
-				d.mu.Lock()
+				d.Mu.Lock()
 				if r.Method != http.MethodPost || name == "" || cut[name] {
-					d.mu.Unlock()
+					d.Mu.Unlock()
 					return false
 				}
 				cut[name] = true
-				rel := d.releases[0]
-				rel.assets = append(rel.assets, &hubAsset{ID: d.id(), Name: name, State: "starter"})
-				d.mu.Unlock()
+				rel := d.Releases[0]
+				rel.Assets = append(rel.Assets, &releasetest.Asset{ID: d.NewID(), Name: name, State: "starter"})
+				d.Mu.Unlock()
 				panic(http.ErrAbortHandler)
 			}
 		}},
@@ -224,18 +225,18 @@ func TestGitHubFails(t *testing.T) {
 			lost := map[string]bool{}
 			return func(w http.ResponseWriter, r *http.Request) bool {
 				at := r.Method + r.URL.Path + r.URL.RawQuery
-				d.mu.Lock()
-				fault := d.fault
+				d.Mu.Lock()
+				fault := d.Fault
 				if r.Method == http.MethodGet || lost[at] {
-					d.mu.Unlock()
+					d.Mu.Unlock()
 					return false
 				}
-				lost[at], d.fault = true, nil
-				d.mu.Unlock()
-				d.serve(&void{}, r)
-				d.mu.Lock()
-				d.fault = fault
-				d.mu.Unlock()
+				lost[at], d.Fault = true, nil
+				d.Mu.Unlock()
+				d.Serve(&void{}, r)
+				d.Mu.Lock()
+				d.Fault = fault
+				d.Mu.Unlock()
 				panic(http.ErrAbortHandler)
 			}
 		}},
@@ -243,7 +244,7 @@ func TestGitHubFails(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			d := newDesk(t)
 			want := release.Release{Tag: "v1", Notes: "n", Files: d.files4()}
-			d.reset(c.fault(d))
+			d.Reset(c.fault(d))
 			_, err := d.publish(want)
 			require.NoError(t, err, d.said.String())
 			require.NotEmpty(t, d.waited)
@@ -252,15 +253,15 @@ func TestGitHubFails(t *testing.T) {
 					require.Equal(t, c.wait, w)
 				}
 			}
-			require.Len(t, d.releases, 1, "one release, however often it was asked for")
-			require.False(t, d.releases[0].Draft)
-			require.Len(t, d.hub.files("v1"), 4)
+			require.Len(t, d.Releases, 1, "one release, however often it was asked for")
+			require.False(t, d.Releases[0].Draft)
+			require.Len(t, d.Hub.Files("v1"), 4)
 			for _, f := range want.Files {
 				content, err := os.ReadFile(f.Path)
 				require.NoError(t, err)
-				require.Equal(t, string(content), d.hub.files("v1")[f.Name])
+				require.Equal(t, string(content), d.Hub.Files("v1")[f.Name])
 			}
-			require.NotContains(t, d.said.String(), token)
+			require.NotContains(t, d.said.String(), releasetest.Token)
 		})
 	}
 }
@@ -279,7 +280,7 @@ func (v *void) WriteHeader(int)             {}
 
 func TestPatienceEnds(t *testing.T) {
 	d := newDesk(t)
-	d.reset(func(w http.ResponseWriter, _ *http.Request) bool {
+	d.Reset(func(w http.ResponseWriter, _ *http.Request) bool {
 		w.WriteHeader(http.StatusInternalServerError)
 		return true
 	})
@@ -288,19 +289,19 @@ func TestPatienceEnds(t *testing.T) {
 	require.Len(t, d.waited, 5)
 	require.Equal(t, 16*time.Second, d.waited[4])
 
-	d.reset(func(w http.ResponseWriter, _ *http.Request) bool {
+	d.Reset(func(w http.ResponseWriter, _ *http.Request) bool {
 		w.Header().Set("X-RateLimit-Remaining", "0")
 		w.Header().Set("X-RateLimit-Reset", strconv.FormatInt(1_800_000_000+7200, 10))
-		refuse(w, http.StatusForbidden, "API rate limit exceeded")
+		releasetest.Refuse(w, http.StatusForbidden, "API rate limit exceeded")
 		return true
 	})
 	_, err = d.publish(release.Release{Tag: "v1"})
 	require.ErrorContains(t, err, "GitHub asks to wait for 2h0m1s more")
 	require.Empty(t, d.waited)
 
-	wrong, err := release.New(release.Options{Repository: "o/r", Token: "ghp_wrong", API: d.api.URL})
+	wrong, err := release.New(release.Options{Repository: "o/r", Token: "ghp_wrong", API: d.API.URL})
 	require.NoError(t, err)
-	d.reset(nil)
+	d.Reset(nil)
 	_, err = wrong.Publish(context.Background(), release.Release{Tag: "v1"})
 	require.ErrorContains(t, err, "Bad credentials")
 	require.NotContains(t, err.Error(), "ghp_wrong")
