@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -102,6 +103,15 @@ func TestSecretsLeaveNoTrace(t *testing.T) {
 			require.Contains(t, errs, "| ***")
 		}
 	}
+
+	live := exec.Command("script", "-qec", jetcrate+" build secretive --progress tty -C "+dir+" --l4t 36.4.0 --secret id=token,env=TEST_TOKEN --secret id=key,src="+keyFile, "/dev/null")
+	live.Env = append(os.Environ(), "TEST_TOKEN="+token, "TERM=xterm")
+	for k, v := range env {
+		live.Env = append(live.Env, k+"="+v)
+	}
+	seen, err := live.Output()
+	require.Error(t, err)
+	requireOnScreen(t, string(seen), "***", core)
 
 	base := filepath.Dir(env["XDG_DATA_HOME"])
 	require.NotEmpty(t, filesWith(t, "M"+nonce[5:], base, start), "what a layer holds is found")
@@ -214,9 +224,28 @@ func TestSecretsOfPipelinesLeaveNoTrace(t *testing.T) {
 		require.Contains(t, r.stdout, "secretive 1 build")
 		require.Contains(t, r.stdout, "## run-2: done")
 	}
+	live := c.command(c.dir)
+	live.Args = []string{"script", "-qec", "jetcrate -C " + c.dir + " pipeline run leaky --progress tty --job here --secret id=TOKEN,env=THE_TOKEN --secret id=KEY,src=" + key, "/dev/null"}
+	live.Path, err = exec.LookPath("script")
+	require.NoError(t, err)
+	live.Env = append(live.Env, "TERM=xterm")
+	seen, err := live.Output()
+	require.NoError(t, err, "%s", seen)
+	requireOnScreen(t, string(seen), "***", core)
+
 	require.NotEmpty(t, filesWith(t, "M"+nonce[5:], s.dir, start), "what a layer holds is found")
 	require.Empty(t, filesWith(t, core, s.dir, start))
 	require.Empty(t, filesWith(t, core, c.dir, start))
+}
+
+// requireOnScreen: what a terminal was sent has one text, and nowhere the other,
+// with or without what the lines were cut with.
+func requireOnScreen(t *testing.T, sent, has, hasNot string) {
+	t.Helper()
+	require.Contains(t, sent, "\x1b[", "it is a live view")
+	text := regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`).ReplaceAllString(sent, "")
+	require.Contains(t, text, has)
+	require.NotContains(t, strings.Join(strings.Fields(text), ""), hasNot)
 }
 
 // filesWith finds the files of a folder that were written since some time and
