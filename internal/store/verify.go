@@ -49,7 +49,7 @@ type VerifyOptions struct {
 // Verify checks that every record's blobs are there with their digests, and that
 // every referrer has its subject.
 func (s *Store) Verify(ctx context.Context, o VerifyOptions) (Verified, error) {
-	v := &verifier{store: s, options: o, seen: map[string]bool{}, wrong: map[string]string{}, manifests: map[string]manifest{}}
+	v := &verifier{store: s, options: o, seen: map[string]*look{}, manifests: map[string]manifest{}}
 	if o.Repair && s.embedded == nil {
 		return Verified{}, &Mistake{"only the embedded store can be repaired: push to the registry again what it has lost"}
 	}
@@ -72,10 +72,15 @@ type verifier struct {
 	found   Verified
 
 	mu        sync.Mutex
-	seen      map[string]bool   // what was looked at, or is just now
-	wrong     map[string]string // what is wrong with it
+	seen      map[string]*look // by the digest's hex
 	manifests map[string]manifest
 	damaged   []string // hex digests of blobs that are there with other content
+}
+
+// look is what was found out about a blob, by the first who needed it.
+type look struct {
+	done chan struct{} // closed when it was
+	what string        // what is wrong with it
 }
 
 func (v *verifier) run(ctx context.Context) error {
@@ -108,14 +113,14 @@ func (v *verifier) run(ctx context.Context) error {
 		return err
 	}
 	for _, e := range files {
-		if v.seen[e.Name()] {
+		if v.seen[e.Name()] != nil {
 			continue
 		}
 		info, err := e.Info()
 		if err != nil {
 			continue // gc took it
 		}
-		if err := v.blob(ctx, "", v1.Descriptor{Digest: v1.Hash{Algorithm: "sha256", Hex: e.Name()}, Size: info.Size()}); err != nil {
+		if _, err := v.blob(ctx, "", v1.Descriptor{Digest: v1.Hash{Algorithm: "sha256", Hex: e.Name()}, Size: info.Size()}); err != nil {
 			return err
 		}
 	}
@@ -169,7 +174,7 @@ func (v *verifier) manifest(ctx context.Context, record string, d v1.Descriptor,
 	if depth > 4 {
 		return nil
 	}
-	if err := v.blob(ctx, record, d); err != nil || !v.good(d) {
+	if what, err := v.blob(ctx, record, d); err != nil || what != "" {
 		return err
 	}
 	m, known := v.parsed(d.Digest.Hex)
@@ -187,7 +192,7 @@ func (v *verifier) manifest(ctx context.Context, record string, d v1.Descriptor,
 		v.mu.Unlock()
 	}
 	for _, p := range append(append([]v1.Descriptor(nil), m.Layers...), deref(m.Config)...) {
-		if err := v.blob(ctx, record, p); err != nil {
+		if _, err := v.blob(ctx, record, p); err != nil {
 			return err
 		}
 	}
@@ -197,15 +202,10 @@ func (v *verifier) manifest(ctx context.Context, record string, d v1.Descriptor,
 		}
 	}
 	if m.Subject != nil {
-		return v.blob(ctx, record, *m.Subject)
+		_, err := v.blob(ctx, record, *m.Subject)
+		return err
 	}
 	return nil
-}
-
-func (v *verifier) good(d v1.Descriptor) bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.wrong[d.Digest.Hex] == ""
 }
 
 func (v *verifier) parsed(hex string) (manifest, bool) {
@@ -215,35 +215,41 @@ func (v *verifier) parsed(hex string) (manifest, bool) {
 	return m, ok
 }
 
-// blob checks a blob, once; everybody who needs a bad one is named.
-func (v *verifier) blob(ctx context.Context, record string, d v1.Descriptor) error {
+// blob checks a blob, once, and gives what is wrong with it; everybody who needs a
+// bad one is named.
+func (v *verifier) blob(ctx context.Context, record string, d v1.Descriptor) (what string, err error) {
 	v.mu.Lock()
-	done, wrong := v.seen[d.Digest.Hex], v.wrong[d.Digest.Hex]
-	v.seen[d.Digest.Hex] = true
-	v.mu.Unlock()
-	if done {
-		if wrong != "" {
-			v.problem(record, d.Digest, wrong)
-		}
-		return nil
+	l, other := v.seen[d.Digest.Hex]
+	if !other {
+		l = &look{done: make(chan struct{})}
+		v.seen[d.Digest.Hex] = l
 	}
+	v.mu.Unlock()
+	if other {
+		<-l.done
+		if l.what != "" {
+			v.problem(record, d.Digest, l.what)
+		}
+		return l.what, nil
+	}
+	defer close(l.done)
 	size, what, err := v.check(ctx, d)
 	if err != nil {
-		return err
+		return "", err
 	}
+	l.what = what
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.found.Blobs++
 	v.found.Bytes += size
 	if what == "" {
-		return nil
+		return "", nil
 	}
-	v.wrong[d.Digest.Hex] = what
 	v.found.Problems = append(v.found.Problems, Problem{Record: record, Digest: d.Digest.String(), What: what})
 	if what != missing {
 		v.damaged = append(v.damaged, d.Digest.Hex)
 	}
-	return nil
+	return what, nil
 }
 
 const missing = "is missing"
