@@ -45,8 +45,9 @@ GOTEST = PATH="$(CURDIR)/bin:$$PATH" JETCRATE_REAL=1 $(GO) tool gotestsum --form
 test: setup-tests build build-arm64 lint
 	$(GOTEST) -timeout $(TEST_TIMEOUT) ./...
 
+test-all: export JETCRATE_ALL = 1
 test-all: setup-tests build build-arm64 lint
-	JETCRATE_ALL=1 $(GOTEST) -timeout 10h ./...
+	$(GOTEST) -timeout 10h ./...
 
 test-dagger: build
 	testbed/dagger.sh

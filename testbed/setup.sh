@@ -1,7 +1,8 @@
 #!/bin/sh
 # Makes this Debian or Ubuntu machine able to build and run ARM64 images: runc for
 # buildkitd, QEMU for ARM64 programs, mmdebstrap for the base image; with the word
-# "tests", Docker, a registry, skopeo, twine and Chromium for the tests as well.
+# "tests", Docker, a registry, skopeo, twine and Chromium for the tests as well, and
+# with JETCRATE_ALL a virtual machine whose power can be cut.
 # Needs root, and does nothing where everything is there.
 set -eu
 
@@ -10,6 +11,7 @@ say() { echo "setup: $*"; }
 missing=
 wanted="runc:runc mmdebstrap:mmdebstrap qemu-aarch64-static:qemu-user-static arch-test:arch-test"
 [ "${1:-}" != tests ] || wanted="$wanted dockerd:docker.io docker-registry:docker-registry skopeo:skopeo twine:twine"
+[ -z "${JETCRATE_ALL:-}" ] || [ "$(uname -m)" != x86_64 ] || wanted="$wanted qemu-system-x86_64:qemu-system-x86"
 # Ubuntu has no package of Chromium, and GitHub's machines have Chrome.
 [ "${1:-}" != tests ] || command -v google-chrome >/dev/null 2>&1 || wanted="$wanted chromium:chromium"
 for want in $wanted; do
