@@ -101,7 +101,7 @@ func TestDaggerModuleFunctions(t *testing.T) {
 		"New(catalog matrix store insecure)",
 		"Pipeline(name job event)",
 		"Plan(" + selection + ")",
-		"Publish(to key package l4t dryrun)",
+		"Publish(to key package l4t revision dryrun)",
 		"Push(" + selection + " registry username token)",
 		"Site()",
 		"Table()",
