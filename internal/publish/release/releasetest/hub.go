@@ -71,7 +71,7 @@ func New(t *testing.T) *Hub {
 	h.uploads = httptest.NewServer(http.HandlerFunc(h.Serve))
 	h.storage = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "" {
-			t.Error("the Token went to a host that it is not for")
+			t.Error("the token went to a host that it is not for")
 		}
 		id, _ := strconv.ParseInt(r.URL.Path[1:], 10, 64)
 		h.Mu.Lock()
