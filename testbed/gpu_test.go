@@ -130,16 +130,13 @@ func TestGPUByCDI(t *testing.T) {
 }
 
 // Docker's runtime nvidia is a wrapper around runc that leaves a mark. The image
-// is named, and pulled by digest from the store.
+// is named as build printed it, and pulled by digest from the store, which nobody
+// serves but the test.
 func TestGPUByDocker(t *testing.T) {
 	l := newGPULab(t)
 	d := startDocker(t)
 	out, code := l.jetcrate(nil, "build", "runs")
 	require.Zero(t, code)
-	serve := exec.Command("jetcrate", "store", "serve")
-	serve.Env = append(os.Environ(), l.env...)
-	require.NoError(t, serve.Start())
-	t.Cleanup(func() { _ = serve.Process.Signal(os.Interrupt); _ = serve.Wait() })
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	reference := lines[len(lines)-1]
 
@@ -155,6 +152,9 @@ func TestGPUByDocker(t *testing.T) {
 	raw, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", raw)
 	require.Contains(t, string(raw), `"simulated"`)
+	out, code = l.jetcrate(nil, "inspect", reference)
+	require.Zero(t, code)
+	require.Regexp(t, `simulated +runs variable`, out)
 
 	out, code = l.jetcrate(docker, append([]string{"test", "bad", "--test", "hang"}, gpu...)...)
 	require.Equal(t, 3, code)

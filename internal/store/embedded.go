@@ -142,6 +142,22 @@ func (e *embedded) find(ctx context.Context) (string, error) {
 	return e.addr, nil
 }
 
+// keep has the folder served until ctx ends: by this process, once none that
+// serves it now is left.
+func (e *embedded) keep(ctx context.Context) error {
+	for {
+		var final *fatalError
+		if _, err := e.find(ctx); errors.As(err, &final) {
+			return final.err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
 func (e *embedded) close() error {
 	e.mu.Lock()
 	srv := e.server

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -189,6 +190,30 @@ func TestNextStoreTakesOver(t *testing.T) {
 	require.True(t, ok)
 	_, _, err = first.Lookup(ctx, Image, key("1"))
 	require.ErrorContains(t, err, "the store is closed")
+}
+
+// A store that is to be served is, whoever else did so when that was said: one
+// that asks from outside waits for a moment at most.
+func TestServedOn(t *testing.T) {
+	dir := t.TempDir()
+	first, err := Open(t.Context(), Options{Dir: dir})
+	require.NoError(t, err)
+	second := open(t, Options{Dir: dir})
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- second.Serve(ctx) }()
+	require.NoError(t, first.Close())
+	require.EventuallyWithT(t, func(t *assert.CollectT) {
+		resp, err := http.Get("http://" + second.Repository()[:strings.Index(second.Repository(), "/")] + "/v2/")
+		if assert.NoError(t, err) {
+			assert.Equal(t, http.StatusOK, resp.StatusCode)
+			assert.NoError(t, resp.Body.Close())
+		}
+	}, patience, 10*time.Millisecond)
+	cancel()
+	require.NoError(t, <-served)
+	require.NoError(t, second.Close())
+	require.ErrorContains(t, second.Serve(t.Context()), "the store is closed")
 }
 
 // Another program that got the port of a dead server is not mistaken for one.

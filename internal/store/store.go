@@ -169,6 +169,20 @@ func (s *Store) Close() error {
 	return nil
 }
 
+// Serve has the embedded registry served until ctx ends, without a gap of more
+// than a moment where another process serves it and ends. One that is elsewhere
+// serves itself.
+func (s *Store) Serve(ctx context.Context) error {
+	if s.embedded == nil {
+		<-ctx.Done()
+		return nil
+	}
+	if err := s.embedded.keep(ctx); err != nil {
+		return fmt.Errorf("serving the store: %w", err)
+	}
+	return nil
+}
+
 // Repository is where the records are, for people and for docker pull:
 // host/repository, or 127.0.0.1:PORT/jetcrate while the embedded one is open.
 func (s *Store) Repository() string {

@@ -100,8 +100,17 @@ func (a *app) work(ctx context.Context, w *work, args []string) error {
 	if err := w.gpu.check(); err != nil {
 		return err
 	}
+	dirs, err := findDirs()
+	if err != nil {
+		return err
+	}
+	open, done := a.opening(ctx, dirs)
+	defer done()
 	var img *namedImage
 	if len(args) == 1 && isReference(args[0]) {
+		if _, err := open(); err != nil { // it may be the one that has the image, and serve it
+			return err
+		}
 		if img, err = a.openImage(ctx, args[0]); err != nil {
 			return err
 		}
@@ -109,12 +118,6 @@ func (a *app) work(ctx context.Context, w *work, args []string) error {
 			return err
 		}
 	}
-	dirs, err := findDirs()
-	if err != nil {
-		return err
-	}
-	opening, cancel := a.opening(ctx, dirs)
-	defer cancel()
 	cat, fsys, p, err := a.plan(&w.selection, args)
 	if err == nil {
 		err = errors.Join(knownTest(p, w.onlyTest), w.outputs.check(len(p.Cells)))
@@ -122,11 +125,10 @@ func (a *app) work(ctx context.Context, w *work, args []string) error {
 	if err != nil {
 		return err
 	}
-	st, err := opening()
+	st, err := open()
 	if err != nil {
 		return err
 	}
-	defer st.Close()
 	run, err := dirs.run()
 	if err != nil {
 		return err

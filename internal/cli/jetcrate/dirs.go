@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -77,35 +78,18 @@ func (a *app) openStore(ctx context.Context, d dirs) (*store.Store, error) {
 	return st, elsewhere(err, "XDG_DATA_HOME")
 }
 
-// opening opens the store while something else is done: what it returns first
-// waits for it. A store that nobody waited for is closed by the second.
-func (a *app) opening(ctx context.Context, d dirs) (wait func() (*store.Store, error), cancel func()) {
+// opening opens the store while something else is done: open waits for it, and
+// done closes it.
+func (a *app) opening(ctx context.Context, d dirs) (open func() (*store.Store, error), done func()) {
 	ctx, stop := context.WithCancel(ctx)
-	type opened struct {
-		st  *store.Store
-		err error
-	}
-	result := make(chan opened, 1)
-	go func() {
-		st, err := a.openStore(ctx, d)
-		result <- opened{st, err}
-	}()
-	taken := false
-	wait = func() (*store.Store, error) {
-		taken = true
-		o := <-result
-		return o.st, o.err
-	}
-	cancel = func() {
+	open = sync.OnceValues(func() (*store.Store, error) { return a.openStore(ctx, d) })
+	go open()
+	return open, func() {
 		stop()
-		if taken {
-			return
-		}
-		if o := <-result; o.err == nil {
-			o.st.Close()
+		if st, err := open(); err == nil {
+			st.Close()
 		}
 	}
-	return wait, cancel
 }
 
 // elsewhere adds to an error what to do about a folder that cannot be written.

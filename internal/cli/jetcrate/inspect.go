@@ -159,17 +159,24 @@ func (a *app) findReference(ctx context.Context, text string) (*found, error) {
 	if err != nil {
 		return nil, err
 	}
-	img, err := image.Open(ctx, text, image.OpenOptions{Insecure: a.insecure})
+	// This machine's store may be the one that has the image; open, it is served.
+	st, err := a.openStore(ctx, d)
+	if err != nil || st.Repository() != ref.Context().Name() {
+		if err == nil {
+			st.Close()
+		}
+		st, err = store.Open(ctx, store.Options{Location: ref.Context().Name(), Insecure: a.insecure, Cache: filepath.Join(d.cache, "blobs")})
+	}
 	if err != nil {
 		return nil, err
+	}
+	img, err := image.Open(ctx, text, image.OpenOptions{Insecure: a.insecure})
+	if err != nil {
+		return nil, errors.Join(err, st.Close())
 	}
 	digest, err := img.Digest()
 	if err != nil {
-		return nil, err
-	}
-	st, err := store.Open(ctx, store.Options{Location: ref.Context().Name(), Insecure: a.insecure, Cache: filepath.Join(d.cache, "blobs")})
-	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, st.Close())
 	}
 	return &found{store: st, digest: digest.String()}, nil
 }

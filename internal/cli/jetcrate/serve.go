@@ -18,6 +18,7 @@ import (
 
 	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/jetcrate/jetcrate/internal/store"
 	"github.com/jetcrate/jetcrate/internal/store/front"
@@ -148,7 +149,10 @@ func (a *app) serve(ctx context.Context, s *serving) error {
 		} else {
 			fmt.Fprintf(a.stderr, "serving %s, and this machine's own %s; Ctrl-C ends it\n", at, st.Repository())
 		}
-		return srv.Serve(ctx, l, config)
+		g, ctx := errgroup.WithContext(ctx)
+		g.Go(func() error { return srv.Serve(ctx, l, config) })
+		g.Go(func() error { return st.Serve(ctx) })
+		return g.Wait()
 	})
 }
 

@@ -58,8 +58,7 @@ func (a *app) storeServeCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.withStore(c.Context(), func(st *store.Store) error {
 				fmt.Fprintf(a.stderr, "serving %s; Ctrl-C ends it\n", st.Repository())
-				<-c.Context().Done()
-				return nil
+				return st.Serve(c.Context())
 			})
 		},
 	}
