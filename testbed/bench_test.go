@@ -210,3 +210,42 @@ func BenchmarkFirstBuild(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkFirstBuildOfCatalog is a first build of what the catalog has for the
+// testbed: Python, a compiler and four packages that are compiled with it, in
+// minutes. The engine has its downloads of apt by then.
+func BenchmarkFirstBuildOfCatalog(b *testing.B) {
+	y := newYard(b)
+	registry := serveRegistry(b)
+	base := y.pushedBase(registry)
+	fresh := func() string {
+		dir := b.TempDir()
+		for _, name := range []string{"packages", "pipelines"} {
+			require.NoError(b, os.CopyFS(filepath.Join(dir, name), os.DirFS(filepath.Join("..", name))))
+		}
+		matrix, err := os.ReadFile("../matrix.yaml")
+		require.NoError(b, err)
+		require.NoError(b, os.WriteFile(filepath.Join(dir, "matrix.yaml"), matrix, 0o644))
+		step := filepath.Join(dir, "pipelines/steps/apt/install.yaml")
+		raw, err := os.ReadFile(step)
+		require.NoError(b, err)
+		text := strings.Replace(string(raw), "set -f\n", fmt.Sprintf("set -f; : %d\n", time.Now().UnixNano()), 1)
+		require.NotEqual(b, string(raw), text)
+		require.NoError(b, os.WriteFile(step, []byte(text), 0o644))
+		return dir
+	}
+	jetcrate := func() {
+		y.jetcrate(fresh(), "build", "robot-kit", "--l4t", "36.4.0", "--engine", y.address, "--no-tests")
+	}
+	jetcrate()
+	b.Run("jetcrate", func(b *testing.B) {
+		for b.Loop() {
+			jetcrate()
+		}
+	})
+	b.Run("buildctl", func(b *testing.B) {
+		for b.Loop() {
+			y.peer(y.dockerfile(fresh(), "robot-kit", base), registry+"/peer:catalog")
+		}
+	})
+}
