@@ -147,14 +147,13 @@ func TestGPUByDocker(t *testing.T) {
 	require.Regexp(t, `simulated +runs 1 test variable`, out)
 	require.FileExists(t, d.mark, "the runtime nvidia ran it")
 
-	cmd := exec.Command("jetcrate", append([]string{"test", reference, "-C", l.catalog, "-o", "jsonl"}, gpu...)...)
-	cmd.Env = append(append(os.Environ(), l.env...), docker...)
-	raw, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s", raw)
-	require.Contains(t, string(raw), `"simulated"`)
-	out, code = l.jetcrate(nil, "inspect", reference)
-	require.Zero(t, code)
-	require.Regexp(t, `simulated +runs variable`, out)
+	for _, args := range [][]string{append([]string{"test", reference, "-C", l.catalog}, gpu...), {"inspect", reference}} {
+		cmd := exec.Command("jetcrate", append(args, "-o", "json")...)
+		cmd.Env = append(append(os.Environ(), l.env...), docker...)
+		raw, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", raw)
+		require.Contains(t, string(raw), "simulated")
+	}
 
 	out, code = l.jetcrate(docker, append([]string{"test", "bad", "--test", "hang"}, gpu...)...)
 	require.Equal(t, 3, code)
