@@ -4,9 +4,19 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	crand "crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
+	"log"
+	"math/big"
 	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +28,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/jetcrate/jetcrate/internal/image"
 )
 
 // What a virtual machine's kernel needs for its disk, in the order in which it takes them.
@@ -25,6 +37,9 @@ var diskModules = []string{
 	"drivers/virtio/virtio_ring", "drivers/virtio/virtio", "drivers/virtio/virtio_pci_legacy_dev",
 	"drivers/virtio/virtio_pci_modern_dev", "drivers/virtio/virtio_pci", "drivers/block/virtio_blk",
 }
+
+// guestRegistry is a name of the virtual machine's loopback address.
+const guestRegistry = "registry.example"
 
 // The test binary is also the first process of the virtual machine.
 func init() {
@@ -79,6 +94,10 @@ func guest() error {
 	for tag, r := range known {
 		fmt.Println("HAS", tag, r.Digest)
 	}
+	if time.Now().Year() < 2000 {
+		err := wrongClock(ctx)
+		fmt.Println("CLOCK", err)
+	}
 	fmt.Println("CHECKED", len(known))
 	for {
 		img, err := random.Image(200_000, 2)
@@ -96,6 +115,33 @@ func guest() error {
 	}
 }
 
+// wrongClock asks a registry whose certificate holds from 2020 on.
+func wrongClock(ctx context.Context) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), crand.Reader)
+	if err != nil {
+		return err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{guestRegistry},
+		NotBefore: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2050, 1, 1, 0, 0, 0, 0, time.UTC),
+	}
+	raw, err := x509.CreateCertificate(crand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return err
+	}
+	srv := httptest.NewUnstartedServer(http.NotFoundHandler())
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	srv.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{raw}, PrivateKey: key}}}
+	srv.StartTLS()
+	defer srv.Close()
+	_, port, err := net.SplitHostPort(srv.Listener.Addr().String())
+	if err != nil {
+		return err
+	}
+	_, err = image.Open(ctx, guestRegistry+":"+port+"/an/image:1", image.OpenOptions{})
+	return err
+}
+
 func loopbackUp() error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
 	if err != nil {
@@ -111,7 +157,8 @@ func loopbackUp() error {
 }
 
 // TestPowerCut cuts the power of a virtual machine whose store is being written, and
-// boots it again: its memory is gone, and what its disk has is all that there is.
+// boots it again: its memory is gone, and what its disk has is all that there is. In
+// every other round the clock says 1970.
 func TestPowerCut(t *testing.T) {
 	if os.Getenv("JETCRATE_ALL") == "" {
 		t.Skip("20 power cuts of a virtual machine take minutes; make test-all (JETCRATE_ALL=1) has it")
@@ -135,7 +182,11 @@ func TestPowerCut(t *testing.T) {
 
 	done := map[string]string{} // digests of what was reported, by tag
 	for round := range 20 {
-		cmd := exec.Command(qemu,
+		now := time.Now().UTC()
+		if round%2 == 1 {
+			now = time.Date(1970, 1, 2, 0, 0, 0, 0, time.UTC)
+		}
+		cmd := exec.Command(qemu, "-rtc", "base="+now.Format("2006-01-02T15:04:05"),
 			"-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio", "-m", "1024", "-accel", "tcg", // KVM of a machine that is virtual itself is not to be relied on
 			"-kernel", kernel, "-initrd", boot, "-append", "console=ttyS0 quiet panic=-1 rdinit=/init JETCRATE_GUEST=1",
 			"-drive", "if=virtio,format=raw,file="+disk,
@@ -148,7 +199,7 @@ func TestPowerCut(t *testing.T) {
 		watchdog := time.AfterFunc(5*time.Minute, func() { _ = cmd.Process.Kill() })
 
 		has, said := map[string]string{}, []string{}
-		checked, cutting := false, false
+		checked, cutting, clock := false, false, ""
 		for sc := bufio.NewScanner(stdout); sc.Scan(); {
 			line := strings.TrimSpace(sc.Text())
 			said = append(said, line)
@@ -160,6 +211,8 @@ func TestPowerCut(t *testing.T) {
 			case "PROBLEM", "ENDED":
 				t.Errorf("round %d: %s", round, strings.Join(said, "\n"))
 				_ = cmd.Process.Kill()
+			case "CLOCK":
+				clock = rest
 			case "CHECKED":
 				checked = true
 				for tag, digest := range done {
@@ -176,6 +229,9 @@ func TestPowerCut(t *testing.T) {
 		_ = cmd.Wait()
 		watchdog.Stop()
 		require.True(t, checked && cutting, "round %d: %s\n%s", round, strings.Join(said, "\n"), &errs)
+		if now.Year() == 1970 {
+			require.Contains(t, clock, "the clock of this machine says 1970-01-02: if that is wrong, set it", "round %d", round)
+		}
 		if t.Failed() {
 			return
 		}
@@ -225,13 +281,14 @@ func initramfs(t *testing.T, dir, modules string) []byte {
 		b.Write(content)
 		pad(&b)
 	}
-	for _, d := range []string{"proc", "dev", "data", "tmp"} {
+	for _, d := range []string{"proc", "dev", "data", "tmp", "etc"} {
 		add(d, unix.S_IFDIR|0o755, 0, 0, nil)
 	}
 	add("dev/console", unix.S_IFCHR|0o600, 5, 1, nil)
 	content, err := os.ReadFile(test)
 	require.NoError(t, err)
 	add("init", unix.S_IFREG|0o755, 0, 0, content)
+	add("etc/hosts", unix.S_IFREG|0o644, 0, 0, []byte("127.0.0.1 "+guestRegistry+"\n"))
 	for _, m := range diskModules {
 		content, err := os.ReadFile(filepath.Join(modules, m+".ko"))
 		require.NoError(t, err)
