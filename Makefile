@@ -11,17 +11,19 @@
 
 GO ?= go
 export CGO_ENABLED = 0
+# For all that compiles: what programs and tests have in common is compiled once.
+export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
 LDFLAGS = -s -w
 TEST_TIMEOUT ?= 60m
 
 .PHONY: build build-arm64 setup setup-tests demo test test-all test-dagger lint bench generate release clean
 
 build:
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/jetcrate ./cmd/jet
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/buildkitd github.com/moby/buildkit/cmd/buildkitd
+	$(GO) build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/jetcrate ./cmd/jet
+	$(GO) build -ldflags '$(LDFLAGS)' -o bin/buildkitd github.com/moby/buildkit/cmd/buildkitd
 
 build-arm64:
-	GOOS=linux GOARCH=arm64 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/arm64/ ./cmd/jet
+	GOOS=linux GOARCH=arm64 $(GO) build -ldflags '$(LDFLAGS)' -o bin/arm64/ ./cmd/jet
 
 setup:
 	testbed/setup.sh

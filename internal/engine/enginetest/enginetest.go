@@ -14,7 +14,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"testing"
 	"time"
 
@@ -162,11 +161,8 @@ func Base(t *testing.T, shell bool) engine.Image {
 
 func compileShell(t *testing.T) []byte {
 	t.Helper()
-	_, self, _, ok := runtime.Caller(0)
-	require.True(t, ok)
 	out := filepath.Join(t.TempDir(), "sh")
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", out, "./testdata/sh")
-	cmd.Dir = filepath.Dir(self)
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", out, "github.com/jetcrate/jetcrate/internal/engine/enginetest/testdata/sh")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=arm64")
 	text, err := cmd.CombinedOutput()
 	require.NoError(t, err, "compiling the test image's shell: %s", text)
