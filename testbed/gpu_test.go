@@ -147,12 +147,15 @@ func TestGPUByDocker(t *testing.T) {
 	require.Regexp(t, `simulated +runs 1 test variable`, out)
 	require.FileExists(t, d.mark, "the runtime nvidia ran it")
 
-	for _, args := range [][]string{append([]string{"test", reference, "-C", l.catalog}, gpu...), {"inspect", reference}} {
-		cmd := exec.Command("jetcrate", append(args, "-o", "json")...)
+	for _, args := range [][]string{
+		append([]string{"test", reference, "-C", l.catalog, "-o", "jsonl"}, gpu...),
+		{"inspect", reference, "-o", "json"},
+	} {
+		cmd := exec.Command("jetcrate", args...)
 		cmd.Env = append(append(os.Environ(), l.env...), docker...)
 		raw, err := cmd.CombinedOutput()
 		require.NoError(t, err, "%s", raw)
-		require.Contains(t, string(raw), "simulated")
+		require.Contains(t, string(raw), `"simulated"`)
 	}
 
 	out, code = l.jetcrate(docker, append([]string{"test", "bad", "--test", "hang"}, gpu...)...)
