@@ -31,7 +31,8 @@ require (
 	github.com/in-toto/attestation v1.1.2
 	github.com/invopop/jsonschema v0.14.0
 	github.com/jdx/go-netrc v1.0.0
-	github.com/klauspost/compress v1.19.2
+	github.com/klauspost/compress v1.20.3
+	github.com/klauspost/pgzip v1.3.0
 	github.com/moby/buildkit v0.30.0
 	github.com/moby/moby/client v0.6.2
 	github.com/olareg/olareg v0.1.2

@@ -65,6 +65,10 @@ type Output struct {
 	// lie in one of the folders of Have are not copied again.
 	Layout string
 	Have   []string
+	// Tar, unless nil, may be shown the tar of a new layer while it comes, with its
+	// diff ID: several at once, and each to its end. It came as a whole if that is
+	// io.EOF. An engine that gets layers compressed shows none.
+	Tar func(diffID string, tar io.Reader)
 	// Dir is a folder that receives the root of the stage, owned by the user.
 	Dir string
 }

@@ -91,7 +91,7 @@ func (r *run) chainFiles(ctx context.Context, n *plan.Node) ([]image.Owned, erro
 			owner = r.Plan.Node(k).Package
 		}
 		for _, l := range layers[len(out):] {
-			files, err := r.fileList(ctx, l)
+			files, err := r.Store.FileList(ctx, l)
 			if err != nil {
 				return nil, err
 			}
@@ -126,31 +126,11 @@ func (r *run) linkedLayers(ctx context.Context, n *plan.Node) ([]image.Linked, e
 		if err != nil {
 			return nil, err
 		}
-		files, err := r.fileList(ctx, l)
+		files, err := r.Store.FileList(ctx, l)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, image.Linked{Owner: r.Plan.Node(k).Package, Layer: l, Files: files})
 	}
 	return out, nil
-}
-
-// fileList gives what a layer holds. It is read from the layer once, and from
-// the store after that.
-func (r *run) fileList(ctx context.Context, l v1.Layer) (image.FileList, error) {
-	id, err := l.DiffID()
-	if err != nil {
-		return nil, err
-	}
-	files, err := r.Store.FileList(ctx, id)
-	if !errors.Is(err, store.ErrNotFound) {
-		return files, err
-	}
-	if files, err = image.ListLayer(l); err != nil {
-		return nil, fmt.Errorf("listing the layer %s: %w", id, err)
-	}
-	if err := r.Store.PutFileList(ctx, id, files); err != nil {
-		return nil, fmt.Errorf("recording the list of the layer %s: %w", id, err)
-	}
-	return files, nil
 }

@@ -305,7 +305,7 @@ func (r *run) stacked(ctx context.Context, s *state, dir string, log *nodeLog) e
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return err
 	}
-	res, err := r.build(ctx, s, dir, s.node.Parent, engine.Output{Layout: out}, log)
+	res, err := r.build(ctx, s, dir, s.node.Parent, engine.Output{Layout: out, Tar: r.look(ctx)}, log)
 	if err != nil {
 		return err
 	}
@@ -337,6 +337,16 @@ func (r *run) stacked(ctx context.Context, s *state, dir string, log *nodeLog) e
 	}
 	rec, err := r.Store.PutImage(ctx, store.Layer, s.node.Key, img, r.inputs(s.node))
 	return s.built(rec, sizeOf(got.Layers[len(below.Layers):]), err)
+}
+
+// look records what a new layer brings while it leaves the engine. Where that fails,
+// the layer is read once more, which says why.
+func (r *run) look(ctx context.Context) func(diffID string, tar io.Reader) {
+	return func(diffID string, tar io.Reader) {
+		if id, err := v1.NewHash(diffID); err == nil {
+			_, _, _ = r.Store.Look(ctx, id, tar)
+		}
+	}
 }
 
 func sizeOf(layers []v1.Descriptor) int64 {

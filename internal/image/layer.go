@@ -12,15 +12,29 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/pgzip"
 )
 
 // gzipLevel and the compressor's version (go.mod pins it) are part of every
-// linked layer's digest. A toolchain's own compressor would change with it.
+// layer's digest. A toolchain's own compressor would change with it.
 const gzipLevel = 6
+
+// Compress gives a writer that compresses what a layer's blob holds, on all
+// processors. The same bytes always become the same blob; it is whole once the
+// writer is closed.
+func Compress(w io.Writer) io.WriteCloser {
+	zw, err := pgzip.NewWriterLevel(w, gzipLevel)
+	if err != nil {
+		panic(err) // the level is no level
+	}
+	zw.ModTime = time.Unix(0, 0) // none
+	return zw
+}
 
 // LayerOptions of LayerFromDir.
 type LayerOptions struct {
@@ -79,14 +93,12 @@ func compress(scratch string, write func(io.Writer) error) (_ *blobLayer, err er
 		}
 	}()
 	digest, diffID, size := sha256.New(), sha256.New(), &counter{}
-	zw, err := gzip.NewWriterLevel(io.MultiWriter(f, digest, size), gzipLevel)
+	zw := Compress(io.MultiWriter(f, digest, size))
+	err = write(io.MultiWriter(zw, diffID))
+	if cerr := zw.Close(); err == nil { // it is closed in any case: it runs goroutines
+		err = cerr
+	}
 	if err != nil {
-		return nil, err
-	}
-	if err := write(io.MultiWriter(zw, diffID)); err != nil {
-		return nil, err
-	}
-	if err := zw.Close(); err != nil {
 		return nil, err
 	}
 	return &blobLayer{path: f.Name(), digest: sum(digest), diffID: sum(diffID), size: size.n}, nil

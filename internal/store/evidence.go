@@ -1,18 +1,12 @@
 package store
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/static"
-
-	"github.com/jetcrate/jetcrate/internal/image"
 )
 
 const (
@@ -20,9 +14,7 @@ const (
 	// an image.
 	EvidenceType = "application/vnd.jetcrate.evidence.v1"
 
-	evidenceDoc  = "application/vnd.jetcrate.evidence.v1+json"
-	fileListType = "application/vnd.jetcrate.files.v1"
-	fileListDoc  = "application/vnd.jetcrate.files.v1+json+gzip"
+	evidenceDoc = "application/vnd.jetcrate.evidence.v1+json"
 )
 
 // PutEvidence stores a test result, a JSON document, and attaches it to the
@@ -76,49 +68,4 @@ func (s *Store) Referrers(ctx context.Context, digest string) ([]v1.Descriptor, 
 		return nil, fmt.Errorf("listing referrers of %s: %w", digest, err)
 	}
 	return m.Manifests, nil
-}
-
-// PutFileList stores what a layer holds. A list that is there is left alone,
-// since the diff ID determines it.
-func (s *Store) PutFileList(ctx context.Context, diffID v1.Hash, files image.FileList) error {
-	if err := s.writing(ctx); err != nil {
-		return fmt.Errorf("storing the file list of %s: %w", diffID, err)
-	}
-	_, ok, err := s.Lookup(ctx, Files, diffID.Hex)
-	if err != nil || ok {
-		return err
-	}
-	var buf bytes.Buffer
-	zw := gzip.NewWriter(&buf)
-	if err := errors.Join(json.NewEncoder(zw).Encode(files), zw.Close()); err != nil {
-		return fmt.Errorf("storing the file list of %s: %w", diffID, err)
-	}
-	d, err := s.upload(ctx, static.NewLayer(buf.Bytes(), fileListDoc))
-	if err != nil {
-		return s.explain("storing the file list of "+diffID.String(), err)
-	}
-	_, err = s.putArtifact(ctx, Files, diffID.Hex, artifact{kind: fileListType, layers: []v1.Descriptor{d}})
-	return err
-}
-
-// FileList reads what a layer holds.
-func (s *Store) FileList(ctx context.Context, diffID v1.Hash) (image.FileList, error) {
-	doing := "reading the file list of " + diffID.String()
-	d, _, err := s.record(ctx, Files, diffID.Hex)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", doing, err)
-	}
-	raw, err := s.readBlob(ctx, d)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", doing, err)
-	}
-	zr, err := gzip.NewReader(bytes.NewReader(raw))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", doing, err)
-	}
-	var files image.FileList
-	if err := json.NewDecoder(zr).Decode(&files); err != nil {
-		return nil, fmt.Errorf("%s: %w", doing, err)
-	}
-	return files, nil
 }

@@ -215,7 +215,7 @@ func TestGCKeepsFileLists(t *testing.T) {
 	c := r.gc(Retention{})
 	require.Equal(t, []string{"layer-" + key("l")}, c.Removed)
 	r.in(func(s *Store) {
-		list, err := s.FileList(ctx, diffID)
+		list, err := s.fileList(ctx, diffID)
 		require.NoError(t, err)
 		require.Equal(t, files, list)
 	})

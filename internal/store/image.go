@@ -130,7 +130,7 @@ func (s *Store) PutLayer(ctx context.Context, key string, layer v1.Layer, files 
 	if err != nil {
 		return Record{}, fmt.Errorf("%s: %w", doing, err)
 	}
-	if err := s.PutFileList(ctx, diffID, files); err != nil {
+	if err := s.putFileList(ctx, diffID, files); err != nil {
 		return Record{}, err
 	}
 	d, err := s.upload(ctx, layer)

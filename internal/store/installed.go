@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,7 +15,6 @@ import (
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/static"
 
 	"github.com/jetcrate/jetcrate/internal/image"
 )
@@ -51,58 +49,11 @@ type Distribution struct {
 }
 
 const (
-	installedType = "application/vnd.jetcrate.installed.v1"
-	installedDoc  = "application/vnd.jetcrate.installed.v1+json"
-
 	dpkgStatus = "var/lib/dpkg/status"
 	// A status has about 1 KiB a package, metadata rarely 100 KiB with its long
 	// description behind the header.
 	maxStatus, maxMetadata = 64 << 20, 1 << 20
 )
-
-// Installed gives what a layer brings. It is read from the layer once, and from
-// the store after that.
-func (s *Store) Installed(ctx context.Context, l v1.Layer) (Installed, error) {
-	id, err := l.DiffID()
-	if err != nil {
-		return Installed{}, err
-	}
-	var have Installed
-	d, _, err := s.record(ctx, Packages, id.Hex)
-	if err == nil {
-		var raw []byte
-		if raw, err = s.readBlob(ctx, d); err == nil {
-			err = json.Unmarshal(raw, &have)
-		}
-	}
-	if !errors.Is(err, ErrNotFound) {
-		if err != nil {
-			err = fmt.Errorf("reading what is installed in the layer %s: %w", id, err)
-		}
-		return have, err
-	}
-	if have, err = readInstalled(l); err != nil {
-		return have, fmt.Errorf("reading what is installed in the layer %s: %w", id, err)
-	}
-	return have, s.putInstalled(ctx, id, have)
-}
-
-func (s *Store) putInstalled(ctx context.Context, diffID v1.Hash, set Installed) error {
-	doing := "storing what is installed in " + diffID.String()
-	raw, err := json.Marshal(set)
-	if err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
-	}
-	if err := s.writing(ctx); err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
-	}
-	d, err := s.upload(ctx, static.NewLayer(raw, installedDoc))
-	if err != nil {
-		return s.explain(doing, err)
-	}
-	_, err = s.putArtifact(ctx, Packages, diffID.Hex, artifact{kind: installedType, layers: []v1.Descriptor{d}})
-	return err
-}
 
 // InstalledIn gives what an image holds.
 func (s *Store) InstalledIn(ctx context.Context, img v1.Image) (Installed, error) {
@@ -146,20 +97,6 @@ func Fold(layers ...Installed) Installed {
 }
 
 func byPath(a, b Distribution) int { return cmp.Compare(a.Path, b.Path) }
-
-// readInstalled reads a layer.
-func readInstalled(l v1.Layer) (Installed, error) {
-	rc, err := l.Uncompressed()
-	if err != nil {
-		return Installed{}, err
-	}
-	defer rc.Close()
-	set, err := installedInTar(rc)
-	if err == nil {
-		_, err = io.Copy(io.Discard, rc) // so that the digest is verified
-	}
-	return set, err
-}
 
 // installedInTar reads the tar of a layer.
 func installedInTar(r io.Reader) (Installed, error) {

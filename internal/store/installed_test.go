@@ -3,8 +3,14 @@ package store
 import (
 	"archive/tar"
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
 	"testing"
+	"testing/iotest"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/stretchr/testify/require"
 )
 
@@ -71,4 +77,42 @@ func TestFold(t *testing.T) {
 	require.Equal(t, low.Dpkg, got.Dpkg, "a layer without a status leaves dpkg's as it is")
 	require.Equal(t, []Distribution{dist("z", "opt/w/z2.dist-info"), dist("x", "usr/lib/x.dist-info")}, got.Python)
 	require.Equal(t, []Deb{}, Fold().Dpkg)
+}
+
+// sealed is a layer that nobody may read.
+type sealed struct {
+	v1.Layer
+	id v1.Hash
+}
+
+func (s sealed) DiffID() (v1.Hash, error)             { return s.id, nil }
+func (s sealed) Uncompressed() (io.ReadCloser, error) { return nil, errors.New("it was read") }
+
+// What was looked at while it came is not read again; what did not come as a whole is.
+func TestLook(t *testing.T) {
+	backends(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		status := [2]string{"var/lib/dpkg/status", "Package: a\nStatus: install ok installed\nArchitecture: all\nVersion: 1\n"}
+		raw := layerTar(t, status, [2]string{"etc/a", "x"}).Bytes()
+		sum := sha256.Sum256(raw)
+		l := sealed{id: v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum[:])}}
+
+		_, _, err := s.Look(ctx, l.id, io.MultiReader(bytes.NewReader(raw), iotest.ErrReader(io.ErrUnexpectedEOF)))
+		require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+		_, err = s.FileList(ctx, l)
+		require.ErrorContains(t, err, "it was read")
+		_, err = s.Installed(ctx, l)
+		require.ErrorContains(t, err, "it was read")
+
+		_, _, err = s.Look(ctx, l.id, bytes.NewReader(raw))
+		require.NoError(t, err)
+		files, err := s.FileList(ctx, l)
+		require.NoError(t, err)
+		_, ok := files.Find("etc/a")
+		require.True(t, ok)
+		require.Len(t, files, 2)
+		set, err := s.Installed(ctx, l)
+		require.NoError(t, err)
+		require.Equal(t, []Deb{{Name: "a", Version: "1", Arch: "all"}}, set.Dpkg)
+	})
 }

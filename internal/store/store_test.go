@@ -151,10 +151,10 @@ func TestLinkedLayers(t *testing.T) {
 		require.NoError(t, err)
 		diffID, err := at.DiffID()
 		require.NoError(t, err)
-		list, err := s.FileList(ctx, diffID)
+		list, err := s.fileList(ctx, diffID)
 		require.NoError(t, err)
 		require.Equal(t, files, list)
-		_, err = s.FileList(ctx, v1.Hash{Algorithm: "sha256", Hex: key("none")})
+		_, err = s.fileList(ctx, v1.Hash{Algorithm: "sha256", Hex: key("none")})
 		require.ErrorIs(t, err, ErrNotFound)
 
 		// An image that holds the layer shares its blob.

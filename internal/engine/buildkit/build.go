@@ -31,7 +31,7 @@ func (d *daemon) Build(ctx context.Context, b engine.Build) (engine.Result, erro
 	}
 	ctx, leave := d.during(ctx)
 	defer leave(nil)
-	opt, err := d.solveOpt(b)
+	opt, out, err := d.solveOpt(b)
 	if err != nil {
 		return engine.Result{}, wrap(ctx, "building", b.Name, err)
 	}
@@ -65,6 +65,9 @@ func (d *daemon) Build(ctx context.Context, b engine.Build) (engine.Result, erro
 	}
 	layouts := append([]string{b.Output.Layout}, b.Output.Have...)
 	dgst, err := imageManifest(layouts, digest.Digest(res.ExporterResponse[exptypes.ExporterImageDigestKey]), platform)
+	if err == nil {
+		dgst, err = out.rename(ctx, layouts, dgst)
+	}
 	if err != nil {
 		return engine.Result{}, wrap(ctx, "building", b.Name, err)
 	}
@@ -86,7 +89,8 @@ func (d *daemon) eraseHistory(ctx context.Context, ref string) {
 	_, _ = d.client.ControlClient().UpdateBuildHistory(ctx, &controlapi.UpdateBuildHistoryRequest{Ref: ref, Delete: true})
 }
 
-func (d *daemon) solveOpt(b engine.Build) (client.SolveOpt, error) {
+// solveOpt gives what BuildKit is asked, and where an image goes.
+func (d *daemon) solveOpt(b engine.Build) (client.SolveOpt, *output, error) {
 	attrs := map[string]string{}
 	if b.Platform != "" {
 		attrs["platform"] = b.Platform
@@ -99,7 +103,7 @@ func (d *daemon) solveOpt(b engine.Build) (client.SolveOpt, error) {
 	}
 	stores, refs, err := d.images(b.Images)
 	if err != nil {
-		return client.SolveOpt{}, err
+		return client.SolveOpt{}, nil, err
 	}
 	for name, ref := range refs {
 		attrs["context:"+name] = "oci-layout://" + ref
@@ -117,49 +121,50 @@ func (d *daemon) solveOpt(b engine.Build) (client.SolveOpt, error) {
 	if b.Context != "" {
 		dir, err := filepath.Abs(b.Context)
 		if err != nil {
-			return client.SolveOpt{}, err
+			return client.SolveOpt{}, nil, err
 		}
 		if opt.LocalMounts["context"], err = fsutil.NewFS(dir); err != nil {
-			return client.SolveOpt{}, fmt.Errorf("opening context: %w", err)
+			return client.SolveOpt{}, nil, fmt.Errorf("opening context: %w", err)
 		}
 		// What the daemon has of this folder is what it compares with.
 		opt.SharedKey = dir
 	}
-	export, err := d.export(b.Output)
+	export, out, err := d.export(b.Output)
 	if err != nil {
-		return client.SolveOpt{}, err
+		return client.SolveOpt{}, nil, err
 	}
 	opt.Exports = []client.ExportEntry{export}
-	return opt, nil
+	return opt, out, nil
 }
 
-func (d *daemon) export(out engine.Output) (client.ExportEntry, error) {
+func (d *daemon) export(to engine.Output) (client.ExportEntry, *output, error) {
 	switch {
-	case (out.Layout == "") == (out.Dir == ""):
-		return client.ExportEntry{}, errors.New("a build has one output: a layout or a folder")
-	case out.Dir != "":
+	case (to.Layout == "") == (to.Dir == ""):
+		return client.ExportEntry{}, nil, errors.New("a build has one output: a layout or a folder")
+	case to.Dir != "":
 		return client.ExportEntry{
 			Type:      client.ExporterLocal,
 			Attrs:     map[string]string{"platform-split": "false"},
-			OutputDir: out.Dir,
-		}, nil
+			OutputDir: to.Dir,
+		}, nil, nil
 	}
-	if err := engine.InitLayout(out.Layout); err != nil {
-		return client.ExportEntry{}, err
+	if err := engine.InitLayout(to.Layout); err != nil {
+		return client.ExportEntry{}, nil, err
 	}
-	store, err := d.store(out.Layout)
+	store, err := d.store(to.Layout)
 	if err != nil {
-		return client.ExportEntry{}, err
+		return client.ExportEntry{}, nil, err
 	}
+	out := &output{Store: store, have: to.Have, tar: to.Tar}
 	return client.ExportEntry{
 		Type: client.ExporterOCI,
 		Attrs: map[string]string{
 			"tar":            "false",
 			"oci-mediatypes": "true",
-			"compression":    "gzip", // of new layers; Docker 20.10 on JetPack 5 reads no zstd
+			"compression":    "uncompressed", // of new layers: out compresses them
 		},
-		OutputStore: &output{Store: store, have: out.Have},
-	}, nil
+		OutputStore: out,
+	}, out, nil
 }
 
 // parsePlatform reads linux/arm64; "" is the machine's own.

@@ -6,8 +6,10 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/containerd/containerd/v2/core/content"
 	cerrdefs "github.com/containerd/errdefs"
@@ -30,15 +32,21 @@ func storeName(img engine.Image) string {
 }
 
 // output is a layout that receives an image. Blobs that the caller has in other
-// folders are reported as there, so that the daemon does not send them.
+// folders are reported as there, so that the daemon does not send them, and so
+// are layers that were compressed on their way.
 type output struct {
 	content.Store
-	have []string
+	have       []string
+	tar        func(diffID string, tar io.Reader) // may be nil
+	compressed sync.Map                           // of digest.Digest, as the daemon sent it, to compressed
 }
 
 func (o *output) Info(ctx context.Context, dgst digest.Digest) (content.Info, error) {
 	if info, err := o.Store.Info(ctx, dgst); err == nil {
 		return info, nil
+	}
+	if c, ok := o.compressedOf(dgst); ok {
+		return content.Info{Digest: dgst, Size: c.sent, CreatedAt: c.blob.CreatedAt, UpdatedAt: c.blob.UpdatedAt}, nil
 	}
 	if fi, err := os.Stat(o.elsewhere(dgst)); err == nil {
 		return content.Info{Digest: dgst, Size: fi.Size(), CreatedAt: fi.ModTime(), UpdatedAt: fi.ModTime()}, nil
@@ -53,11 +61,15 @@ func (o *output) Writer(ctx context.Context, opts ...content.WriterOpt) (content
 			return nil, err
 		}
 	}
-	if w.Desc.Digest != "" && o.elsewhere(w.Desc.Digest) != "" {
+	if _, ok := o.compressedOf(w.Desc.Digest); ok || w.Desc.Digest != "" && o.elsewhere(w.Desc.Digest) != "" {
 		return nil, fmt.Errorf("blob %s: %w", w.Desc.Digest, cerrdefs.ErrAlreadyExists)
 	}
 	// While another build writes the same blob, wait: it will be there then.
-	return content.OpenWriter(ctx, o.Store, opts...)
+	inner, err := content.OpenWriter(ctx, o.Store, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return o.newWriter(inner, w.Desc.Digest)
 }
 
 // elsewhere is the file of a blob in one of the folders that the caller has.

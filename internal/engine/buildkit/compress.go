@@ -1,0 +1,214 @@
+package buildkit
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/containerd/containerd/v2/core/content"
+	cerrdefs "github.com/containerd/errdefs"
+	digest "github.com/opencontainers/go-digest"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/jetcrate/jetcrate/internal/image"
+)
+
+// tarBlock is the size of a tar's header, which says at 257 that it is one.
+const tarBlock = 512
+
+// blobWriter writes a blob that the daemon sends. The daemon compresses new layers
+// on one processor, with Go's own gzip; it is told to send them as they are, and
+// they are compressed here on their way to the disk. Everything else is written
+// as it comes. To the daemon both look the same.
+type blobWriter struct {
+	content.Writer // of the blob as it is written
+	out            *output
+	head           []byte         // what came before it was known what it is
+	to             io.Writer      // nil until then
+	zip            io.WriteCloser // nil of a blob that is written as it comes
+	shown          *io.PipeWriter // to who looks on; may be nil
+	seen           chan struct{}  // closed when that has seen it all
+	announced      digest.Digest
+	sent           int64
+	digest         digest.Digester // of what was sent
+}
+
+// errNotWhole is what who looks on gets of a layer that was not sent as a whole.
+var errNotWhole = errors.New("the layer did not come as a whole")
+
+func (o *output) newWriter(w content.Writer, announced digest.Digest) (*blobWriter, error) {
+	status, err := w.Status()
+	if err == nil && status.Offset > 0 { // somebody was cut off
+		err = w.Truncate(0)
+	}
+	if err != nil {
+		w.Close()
+		return nil, err
+	}
+	return &blobWriter{Writer: w, out: o, announced: announced, digest: digest.Canonical.Digester()}, nil
+}
+
+func (w *blobWriter) Write(p []byte) (int, error) {
+	w.digest.Hash().Write(p)
+	w.sent += int64(len(p))
+	if w.to != nil {
+		return w.to.Write(p)
+	}
+	w.head = append(w.head, p...)
+	if len(w.head) < tarBlock {
+		return len(p), nil
+	}
+	return len(p), w.begin()
+}
+
+// begin looks what it is and writes what came.
+func (w *blobWriter) begin() error {
+	w.to = w.Writer
+	if len(w.head) >= tarBlock && bytes.HasPrefix(w.head[257:], []byte("ustar")) {
+		w.zip = image.Compress(w.Writer)
+		w.to = w.zip
+		if w.out.tar != nil && w.announced != "" {
+			w.to = io.MultiWriter(w.zip, w.show())
+		}
+	}
+	_, err := w.to.Write(w.head)
+	w.head = nil
+	return err
+}
+
+// show gives what it writes to who looks on.
+func (w *blobWriter) show() io.Writer {
+	var tar *io.PipeReader
+	tar, w.shown = io.Pipe()
+	w.seen = make(chan struct{})
+	go func() {
+		defer close(w.seen)
+		w.out.tar(w.announced.String(), tar)
+		_, _ = io.Copy(io.Discard, tar) // an error is the writer's own
+	}()
+	return w.shown
+}
+
+// hide ends the show, with io.EOF where all was shown, and waits for who looks on.
+func (w *blobWriter) hide(err error) {
+	if w.shown != nil {
+		w.shown.CloseWithError(err)
+		<-w.seen
+		w.shown = nil
+	}
+}
+
+func (w *blobWriter) Digest() digest.Digest { return w.digest.Digest() }
+
+func (w *blobWriter) Status() (content.Status, error) {
+	s, err := w.Writer.Status()
+	s.Offset = w.sent
+	return s, err
+}
+
+func (w *blobWriter) Truncate(size int64) error {
+	if size != 0 {
+		return fmt.Errorf("a blob that is sent again is sent from its beginning, not from %d: %w", size, cerrdefs.ErrInvalidArgument)
+	}
+	if err := w.abandon(); err != nil {
+		return err
+	}
+	w.head, w.to, w.zip, w.sent = nil, nil, nil, 0
+	w.digest = digest.Canonical.Digester()
+	return w.Writer.Truncate(0)
+}
+
+// abandon ends what compresses, and the show: nothing is done behind the caller's
+// back.
+func (w *blobWriter) abandon() error {
+	w.hide(errNotWhole)
+	if w.zip == nil {
+		return nil
+	}
+	zip := w.zip
+	w.zip = nil
+	return zip.Close()
+}
+
+func (w *blobWriter) Close() error {
+	_ = w.abandon() // what was not committed is thrown away
+	return w.Writer.Close()
+}
+
+func (w *blobWriter) Commit(ctx context.Context, size int64, expected digest.Digest, opts ...content.Opt) error {
+	if w.to == nil {
+		if err := w.begin(); err != nil {
+			return err
+		}
+	}
+	if w.zip == nil {
+		return w.Writer.Commit(ctx, size, expected, opts...)
+	}
+	got := w.digest.Digest()
+	if got == w.announced {
+		w.hide(io.EOF)
+	}
+	if err := w.abandon(); err != nil {
+		return err
+	}
+	if size > 0 && size != w.sent || expected != "" && expected != got {
+		return fmt.Errorf("layer %s of %d bytes came as %s of %d: %w", expected, size, got, w.sent, cerrdefs.ErrFailedPrecondition)
+	}
+	// Of another build with the same layer it is there already.
+	if err := w.Writer.Commit(ctx, 0, ""); err != nil && !cerrdefs.IsAlreadyExists(err) {
+		return err
+	}
+	info, err := w.out.Store.Info(ctx, w.Writer.Digest())
+	if err != nil {
+		return err
+	}
+	info.Labels = nil
+	w.out.compressed.Store(got, compressed{sent: w.sent, blob: info})
+	return nil
+}
+
+// compressed is what was made of a layer that the daemon sent.
+type compressed struct {
+	sent int64        // bytes
+	blob content.Info // of the layout
+}
+
+func (o *output) compressedOf(dgst digest.Digest) (compressed, bool) {
+	c, ok := o.compressed.Load(dgst)
+	if !ok {
+		return compressed{}, false
+	}
+	return c.(compressed), true
+}
+
+// rename gives the digest of an image's manifest that names the layers as they
+// were written. The daemon's names them as it sent them.
+func (o *output) rename(ctx context.Context, layouts []string, dgst digest.Digest) (digest.Digest, error) {
+	var m ocispecs.Manifest
+	if err := readJSON(layouts, dgst, &m); err != nil {
+		return "", err
+	}
+	renamed := false
+	for i := range m.Layers {
+		l := &m.Layers[i]
+		if c, ok := o.compressedOf(l.Digest); ok {
+			l.MediaType, l.Digest, l.Size = ocispecs.MediaTypeImageLayerGzip, c.blob.Digest, c.blob.Size
+			renamed = true
+		}
+	}
+	if !renamed {
+		return dgst, nil
+	}
+	raw, err := json.Marshal(m)
+	if err != nil {
+		return "", err
+	}
+	d := ocispecs.Descriptor{MediaType: m.MediaType, Digest: digest.FromBytes(raw), Size: int64(len(raw))}
+	if err := content.WriteBlob(ctx, o.Store, "manifest-"+d.Digest.String(), bytes.NewReader(raw), d); err != nil {
+		return "", fmt.Errorf("writing manifest %s: %w", d.Digest, err)
+	}
+	return d.Digest, nil
+}
