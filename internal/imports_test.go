@@ -19,7 +19,7 @@ const module = "github.com/jetcrate/jetcrate"
 // rooms are the folders of internal/, lower ones first: imports point from a
 // room to those before it. docs/architecture.md says what each is for.
 func rooms() []string {
-	return strings.Fields(`diag version expr spec matrix solve plan recipe engine image store
+	return strings.Fields(`diag version expr spec matrix solve plan recipe image engine store
 		execute attest workflow wheel lock table publish host device resolve site report cli`)
 }
 

@@ -18,7 +18,7 @@ func labelled(t *testing.T, key string, packages []Package, files map[string]str
 		dir := t.TempDir()
 		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755))
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644))
-		l, _, err := LayerFromDir(dir, LayerOptions{})
+		l, _, err := LayerFromDir(dir, LayerOptions{Scratch: t.TempDir()})
 		require.NoError(t, err)
 		return l
 	}
