@@ -135,10 +135,10 @@ func (y *yard) jetcrate(catalog string, args ...string) string {
 }
 
 // peer is the build of the same Dockerfile by buildctl, with a push.
-func (y *yard) peer(dockerfile, to string) {
-	y.command(y.buildctl, "--addr", y.address, "build", "--frontend", "dockerfile.v0", "--opt", "platform=linux/arm64",
-		"--local", "context="+dockerfile, "--local", "dockerfile="+dockerfile,
-		"--output", "type=image,push=true,registry.insecure=true,name="+to)
+func (y *yard) peer(dockerfile, to string, more ...string) {
+	y.command(y.buildctl, append([]string{"--addr", y.address, "build", "--frontend", "dockerfile.v0", "--opt", "platform=linux/arm64",
+		"--local", "context=" + dockerfile, "--local", "dockerfile=" + dockerfile,
+		"--output", "type=image,push=true,registry.insecure=true,name=" + to}, more...)...)
 }
 
 // dockerfile renders a target on the base that lies in a registry.
@@ -246,6 +246,13 @@ func BenchmarkFirstBuildOfCatalog(b *testing.B) {
 	b.Run("buildctl", func(b *testing.B) {
 		for b.Loop() {
 			y.peer(y.dockerfile(fresh(), "markupsafe", base), registry+"/peer:catalog")
+		}
+	})
+	// It keeps the compiler's layer and what was compiled then, as the store does.
+	b.Run("buildctl-keeps-all", func(b *testing.B) {
+		for b.Loop() {
+			y.peer(y.dockerfile(fresh(), "markupsafe", base), registry+"/peer:all",
+				"--export-cache", "type=registry,mode=max,registry.insecure=true,ref="+registry+"/peer:cache")
 		}
 	})
 }

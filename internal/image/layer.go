@@ -33,7 +33,19 @@ func Compress(w io.Writer) io.WriteCloser {
 		panic(err) // the level is no level
 	}
 	zw.ModTime = time.Unix(0, 0) // none
-	return zw
+	return compressor{zw}
+}
+
+type compressor struct{ *pgzip.Writer }
+
+// Close ends what runs beside the caller, also where w did not take what it was
+// given: pgzip waits for ever then.
+func (c compressor) Close() error {
+	err := c.Writer.Close()
+	if err != nil {
+		c.Reset(io.Discard)
+	}
+	return err
 }
 
 // LayerOptions of LayerFromDir.

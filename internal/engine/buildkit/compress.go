@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/pkg/archive/compression"
 	cerrdefs "github.com/containerd/errdefs"
 	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
@@ -16,8 +19,8 @@ import (
 	"github.com/jetcrate/jetcrate/internal/image"
 )
 
-// tarBlock is the size of a tar's header, which says at 257 that it is one.
-const tarBlock = 512
+// magic is how many bytes tell how a layer is compressed.
+const magic = 10
 
 // blobWriter writes a blob that the daemon sends. The daemon compresses new layers
 // on one processor, with Go's own gzip; it is told to send them as they are, and
@@ -26,6 +29,7 @@ const tarBlock = 512
 type blobWriter struct {
 	content.Writer // of the blob as it is written
 	out            *output
+	status         content.Status // as it was when it began
 	head           []byte         // what came before it was known what it is
 	to             io.Writer      // nil until then
 	zip            io.WriteCloser // nil of a blob that is written as it comes
@@ -40,15 +44,16 @@ type blobWriter struct {
 var errNotWhole = errors.New("the layer did not come as a whole")
 
 func (o *output) newWriter(w content.Writer, announced digest.Digest) (*blobWriter, error) {
-	status, err := w.Status()
-	if err == nil && status.Offset > 0 { // somebody was cut off
-		err = w.Truncate(0)
+	err := w.Truncate(0) // somebody may have been cut off
+	var status content.Status
+	if err == nil {
+		status, err = w.Status()
 	}
 	if err != nil {
 		w.Close()
 		return nil, err
 	}
-	return &blobWriter{Writer: w, out: o, announced: announced, digest: digest.Canonical.Digester()}, nil
+	return &blobWriter{Writer: w, out: o, status: status, announced: announced, digest: digest.Canonical.Digester()}, nil
 }
 
 func (w *blobWriter) Write(p []byte) (int, error) {
@@ -58,7 +63,7 @@ func (w *blobWriter) Write(p []byte) (int, error) {
 		return w.to.Write(p)
 	}
 	w.head = append(w.head, p...)
-	if len(w.head) < tarBlock {
+	if len(w.head) < magic {
 		return len(p), nil
 	}
 	return len(p), w.begin()
@@ -67,7 +72,7 @@ func (w *blobWriter) Write(p []byte) (int, error) {
 // begin looks what it is and writes what came.
 func (w *blobWriter) begin() error {
 	w.to = w.Writer
-	if len(w.head) >= tarBlock && bytes.HasPrefix(w.head[257:], []byte("ustar")) {
+	if isLayer(w.status.Ref) && compression.DetectCompression(w.head) == compression.Uncompressed {
 		w.zip = image.Compress(w.Writer)
 		w.to = w.zip
 		if w.out.tar != nil && w.announced != "" {
@@ -78,6 +83,10 @@ func (w *blobWriter) begin() error {
 	w.head = nil
 	return err
 }
+
+// isLayer tells layers by the name that they are sent under, as containerd's
+// remotes.MakeRefKey makes it.
+func isLayer(ref string) bool { return strings.HasPrefix(ref, "layer-") }
 
 // show gives what it writes to who looks on.
 func (w *blobWriter) show() io.Writer {
@@ -104,18 +113,16 @@ func (w *blobWriter) hide(err error) {
 func (w *blobWriter) Digest() digest.Digest { return w.digest.Digest() }
 
 func (w *blobWriter) Status() (content.Status, error) {
-	s, err := w.Writer.Status()
-	s.Offset = w.sent
-	return s, err
+	s := w.status // the blob's own is being written to
+	s.Offset, s.UpdatedAt = w.sent, time.Now()
+	return s, nil
 }
 
 func (w *blobWriter) Truncate(size int64) error {
 	if size != 0 {
 		return fmt.Errorf("a blob that is sent again is sent from its beginning, not from %d: %w", size, cerrdefs.ErrInvalidArgument)
 	}
-	if err := w.abandon(); err != nil {
-		return err
-	}
+	_ = w.abandon() // it begins anew
 	w.head, w.to, w.zip, w.sent = nil, nil, nil, 0
 	w.digest = digest.Canonical.Digester()
 	return w.Writer.Truncate(0)
@@ -125,6 +132,10 @@ func (w *blobWriter) Truncate(size int64) error {
 // back.
 func (w *blobWriter) abandon() error {
 	w.hide(errNotWhole)
+	return w.endZip()
+}
+
+func (w *blobWriter) endZip() error {
 	if w.zip == nil {
 		return nil
 	}
@@ -148,11 +159,13 @@ func (w *blobWriter) Commit(ctx context.Context, size int64, expected digest.Dig
 		return w.Writer.Commit(ctx, size, expected, opts...)
 	}
 	got := w.digest.Digest()
+	if err := w.endZip(); err != nil {
+		return err // Close hides
+	}
 	if got == w.announced {
 		w.hide(io.EOF)
-	}
-	if err := w.abandon(); err != nil {
-		return err
+	} else {
+		w.hide(errNotWhole)
 	}
 	if size > 0 && size != w.sent || expected != "" && expected != got {
 		return fmt.Errorf("layer %s of %d bytes came as %s of %d: %w", expected, size, got, w.sent, cerrdefs.ErrFailedPrecondition)

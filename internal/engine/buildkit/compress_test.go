@@ -8,7 +8,11 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"runtime"
+	"slices"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
 	contentlocal "github.com/containerd/containerd/v2/plugins/content/local"
@@ -53,6 +57,30 @@ func layerTar(t *testing.T) []byte {
 	return b.Bytes()
 }
 
+// full is a store on a disk with room for some bytes.
+type full struct {
+	content.Store
+	room int
+}
+
+func (f *full) Writer(ctx context.Context, opts ...content.WriterOpt) (content.Writer, error) {
+	w, err := f.Store.Writer(ctx, opts...)
+	return &fullWriter{w, f}, err
+}
+
+type fullWriter struct {
+	content.Writer
+	disk *full
+}
+
+func (w *fullWriter) Write(p []byte) (int, error) {
+	if len(p) > w.disk.room {
+		return 0, syscall.ENOSPC
+	}
+	w.disk.room -= len(p)
+	return w.Writer.Write(p)
+}
+
 func describe(raw []byte) ocispecs.Descriptor {
 	return ocispecs.Descriptor{Digest: digest.FromBytes(raw), Size: int64(len(raw))}
 }
@@ -68,11 +96,11 @@ func TestLayersAreCompressedOnTheirWay(t *testing.T) {
 	ctx := t.Context()
 	raw := layerTar(t)
 	d := describe(raw)
-	config := []byte(`{"architecture":"arm64"}`)
+	config := slices.Concat([]byte(`{"architecture":"`), bytes.Repeat([]byte("a"), 257-17), []byte(`ustar"}`)) // at 257, as in a tar
 	var blobs []digest.Digest
 	for _, chunk := range []int{100, 1000, 1 << 20, len(raw)} {
 		o, seen := newOutput(t)
-		w, err := o.Writer(ctx, content.WithRef("layer"), content.WithDescriptor(d))
+		w, err := o.Writer(ctx, content.WithRef("layer-"+d.Digest.String()), content.WithDescriptor(d))
 		require.NoError(t, err)
 		for rest := raw; len(rest) > 0; {
 			n, err := w.Write(rest[:min(chunk, len(rest))])
@@ -139,7 +167,7 @@ func TestALayerThatIsNotWhole(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o, seen := newOutput(t)
-			w, err := o.Writer(ctx, content.WithRef("layer"), content.WithDescriptor(d))
+			w, err := o.Writer(ctx, content.WithRef("layer-"+d.Digest.String()), content.WithDescriptor(d))
 			require.NoError(t, err)
 			_, err = w.Write(raw[:len(raw)/2])
 			require.NoError(t, err)
@@ -150,9 +178,33 @@ func TestALayerThatIsNotWhole(t *testing.T) {
 			require.True(t, cerrdefs.IsNotFound(err), "%v", err)
 		})
 	}
+	t.Run("disk full", func(t *testing.T) {
+		for _, room := range []int{0, 5, 10, 1 << 20, 2 << 20, 3 << 20} {
+			o, seen := newOutput(t)
+			o.Store = &full{o.Store, room}
+			before := runtime.NumGoroutine()
+			w, err := o.Writer(ctx, content.WithRef("layer-"+d.Digest.String()), content.WithDescriptor(d))
+			require.NoError(t, err)
+			_, err = w.Write(raw)
+			if err == nil {
+				err = w.Commit(ctx, d.Size, d.Digest)
+			}
+			require.ErrorIs(t, err, syscall.ENOSPC)
+			require.NoError(t, w.Close())
+			for _, s := range *seen {
+				require.ErrorIs(t, s.err, errNotWhole)
+			}
+			_, err = o.Info(ctx, d.Digest)
+			require.True(t, cerrdefs.IsNotFound(err), "%v", err)
+			for end := time.Now().Add(time.Minute); runtime.NumGoroutine() > before && time.Now().Before(end); {
+				time.Sleep(time.Millisecond)
+			}
+			require.LessOrEqual(t, runtime.NumGoroutine(), before, "room for %d bytes", room)
+		}
+	})
 	t.Run("sent again", func(t *testing.T) {
 		o, seen := newOutput(t)
-		w, err := o.Writer(ctx, content.WithRef("layer"), content.WithDescriptor(d))
+		w, err := o.Writer(ctx, content.WithRef("layer-"+d.Digest.String()), content.WithDescriptor(d))
 		require.NoError(t, err)
 		_, err = w.Write(raw[:len(raw)/2])
 		require.NoError(t, err)
@@ -164,4 +216,16 @@ func TestALayerThatIsNotWhole(t *testing.T) {
 		require.Len(t, *seen, 2)
 		require.Equal(t, sight{d.Digest.String(), raw, nil}, (*seen)[1])
 	})
+}
+
+// TestAnEmptyLayer is what a step leaves that changes nothing: a tar of zeroes.
+func TestAnEmptyLayer(t *testing.T) {
+	raw := make([]byte, 1024)
+	d := describe(raw)
+	o, seen := newOutput(t)
+	require.NoError(t, content.WriteBlob(t.Context(), o, "layer-"+d.Digest.String(), bytes.NewReader(raw), d))
+	require.Equal(t, []sight{{d.Digest.String(), raw, nil}}, *seen)
+	c, ok := o.compressedOf(d.Digest)
+	require.True(t, ok)
+	require.Less(t, c.blob.Size, d.Size)
 }

@@ -64,7 +64,8 @@ func (o *output) Writer(ctx context.Context, opts ...content.WriterOpt) (content
 	if _, ok := o.compressedOf(w.Desc.Digest); ok || w.Desc.Digest != "" && o.elsewhere(w.Desc.Digest) != "" {
 		return nil, fmt.Errorf("blob %s: %w", w.Desc.Digest, cerrdefs.ErrAlreadyExists)
 	}
-	// While another build writes the same blob, wait: it will be there then.
+	// While another build writes the same blob, wait: it is there then, unless it is
+	// a layer, which is sent again.
 	inner, err := content.OpenWriter(ctx, o.Store, opts...)
 	if err != nil {
 		return nil, err
