@@ -155,7 +155,7 @@ func (d *daemon) export(to engine.Output) (client.ExportEntry, *output, error) {
 	if err != nil {
 		return client.ExportEntry{}, nil, err
 	}
-	out := &output{Store: store, have: to.Have, tar: to.Tar}
+	out := &output{Store: store, have: to.Have, tar: to.Tar, twins: d.twins}
 	return client.ExportEntry{
 		Type: client.ExporterOCI,
 		Attrs: map[string]string{

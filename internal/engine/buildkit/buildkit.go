@@ -18,11 +18,14 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/containerd/containerd/v2/core/content"
 	contentlocal "github.com/containerd/containerd/v2/plugins/content/local"
 	"github.com/moby/buildkit/client"
+	"github.com/moby/buildkit/client/llb"
+	digest "github.com/opencontainers/go-digest"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -34,6 +37,7 @@ type daemon struct {
 	client  *client.Client
 	info    engine.Info
 	release func() error // gives back what lies behind the client; may be nil
+	twins   *twins
 
 	life context.Context // ends when the daemon is gone, or closed
 	end  context.CancelCauseFunc
@@ -89,21 +93,36 @@ func (d *daemon) store(layout string) (content.Store, error) {
 	return s, nil
 }
 
-// images makes the session's content stores for images, and the name of the
-// store that holds each of them. BuildKit's cache goes by digest, so the name
-// says nothing but which folder to ask.
+// images makes the session's content stores for images, and the reference of each
+// image in them. BuildKit's cache goes by digest, so a store's name says nothing
+// but which folder to ask.
 func (d *daemon) images(images map[string]engine.Image) (map[string]content.Store, map[string]string, error) {
 	stores, refs := map[string]content.Store{}, map[string]string{}
+	inputs := map[string]*input{}
 	for name, img := range images {
-		s, err := d.store(img.Layout)
+		id := storeName(img)
+		in, ok := inputs[id]
+		if !ok {
+			s, err := d.store(img.Layout)
+			if err != nil {
+				return nil, nil, err
+			}
+			in = &input{Store: s, layout: img.Layout, twins: d.twins}
+			inputs[id], stores[id] = in, in
+		}
+		dgst, err := in.name(digest.Digest(img.Digest))
 		if err != nil {
 			return nil, nil, err
 		}
-		id := storeName(img)
-		stores[id] = s
-		refs[name] = id + "@" + img.Digest
+		refs[name] = id + "@" + dgst.String()
 	}
 	return stores, refs, nil
+}
+
+// imageState is an image of a session by its reference.
+func imageState(session, ref string) llb.State {
+	store, dgst, _ := strings.Cut(ref, "@")
+	return llb.OCILayout("docker.io/jetcrate/image@"+dgst, llb.OCIStore(session, store)) // the first part is for logs only
 }
 
 // errGone is what a daemon that dies gives.

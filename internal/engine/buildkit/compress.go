@@ -3,7 +3,6 @@ package buildkit
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -178,23 +177,11 @@ func (w *blobWriter) Commit(ctx context.Context, size int64, expected digest.Dig
 	if err != nil {
 		return err
 	}
-	info.Labels = nil
-	w.out.compressed.Store(got, compressed{sent: w.sent, blob: info})
+	w.out.twins.add(twin{
+		tar:  ocispecs.Descriptor{MediaType: ocispecs.MediaTypeImageLayer, Digest: got, Size: w.sent},
+		blob: ocispecs.Descriptor{MediaType: ocispecs.MediaTypeImageLayerGzip, Digest: info.Digest, Size: info.Size},
+	})
 	return nil
-}
-
-// compressed is what was made of a layer that the daemon sent.
-type compressed struct {
-	sent int64        // bytes
-	blob content.Info // of the layout
-}
-
-func (o *output) compressedOf(dgst digest.Digest) (compressed, bool) {
-	c, ok := o.compressed.Load(dgst)
-	if !ok {
-		return compressed{}, false
-	}
-	return c.(compressed), true
 }
 
 // rename gives the digest of an image's manifest that names the layers as they
@@ -204,20 +191,9 @@ func (o *output) rename(ctx context.Context, layouts []string, dgst digest.Diges
 	if err := readJSON(layouts, dgst, &m); err != nil {
 		return "", err
 	}
-	renamed := false
-	for i := range m.Layers {
-		l := &m.Layers[i]
-		if c, ok := o.compressedOf(l.Digest); ok {
-			l.MediaType, l.Digest, l.Size = ocispecs.MediaTypeImageLayerGzip, c.blob.Digest, c.blob.Size
-			renamed = true
-		}
-	}
-	if !renamed {
-		return dgst, nil
-	}
-	raw, err := json.Marshal(m)
-	if err != nil {
-		return "", err
+	raw, err := o.twins.asBlobs(m)
+	if raw == nil || err != nil {
+		return dgst, err
 	}
 	d := ocispecs.Descriptor{MediaType: m.MediaType, Digest: digest.FromBytes(raw), Size: int64(len(raw))}
 	if err := content.WriteBlob(ctx, o.Store, "manifest-"+d.Digest.String(), bytes.NewReader(raw), d); err != nil {

@@ -76,8 +76,7 @@ func (d *daemon) Container(ctx context.Context, r engine.Run) (engine.Container,
 	ready := make(chan struct{})
 	go func() {
 		_, err := d.client.Build(call, opt, "jetcrate", func(call context.Context, gw gateway.Client) (*gateway.Result, error) {
-			states[0] = llb.OCILayout("docker.io/jetcrate/image@"+r.Image.Digest, // for logs only
-				llb.OCIStore(gw.BuildOpts().SessionID, strings.TrimSuffix(refs["image"], "@"+r.Image.Digest)))
+			states[0] = imageState(gw.BuildOpts().SessionID, refs["image"])
 			if err := c.start(call, gw, states, platform); err != nil {
 				return nil, err
 			}

@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"sync"
 
 	"github.com/containerd/containerd/v2/core/content"
 	cerrdefs "github.com/containerd/errdefs"
@@ -33,25 +32,38 @@ func storeName(img engine.Image) string {
 
 // output is a layout that receives an image. Blobs that the caller has in other
 // folders are reported as there, so that the daemon does not send them, and so
-// are layers that were compressed on their way.
+// are layers whose twins are.
 type output struct {
 	content.Store
-	have       []string
-	tar        func(diffID string, tar io.Reader) // may be nil
-	compressed sync.Map                           // of digest.Digest, as the daemon sent it, to compressed
+	have  []string
+	tar   func(diffID string, tar io.Reader) // may be nil
+	twins *twins
 }
 
 func (o *output) Info(ctx context.Context, dgst digest.Digest) (content.Info, error) {
-	if info, err := o.Store.Info(ctx, dgst); err == nil {
+	info, err := o.info(ctx, dgst)
+	if err == nil {
 		return info, nil
 	}
-	if c, ok := o.compressedOf(dgst); ok {
-		return content.Info{Digest: dgst, Size: c.sent, CreatedAt: c.blob.CreatedAt, UpdatedAt: c.blob.UpdatedAt}, nil
+	if w, ok := o.twins.tar(dgst); ok {
+		if info, err := o.info(ctx, w.blob.Digest); err == nil {
+			info.Digest, info.Size = dgst, w.tar.Size
+			return info, nil
+		}
+	}
+	return content.Info{}, err
+}
+
+// info is that of a blob which is there under its own digest.
+func (o *output) info(ctx context.Context, dgst digest.Digest) (content.Info, error) {
+	info, err := o.Store.Info(ctx, dgst)
+	if err == nil {
+		return info, nil
 	}
 	if fi, err := os.Stat(o.elsewhere(dgst)); err == nil {
 		return content.Info{Digest: dgst, Size: fi.Size(), CreatedAt: fi.ModTime(), UpdatedAt: fi.ModTime()}, nil
 	}
-	return o.Store.Info(ctx, dgst)
+	return content.Info{}, err
 }
 
 func (o *output) Writer(ctx context.Context, opts ...content.WriterOpt) (content.Writer, error) {
@@ -61,8 +73,10 @@ func (o *output) Writer(ctx context.Context, opts ...content.WriterOpt) (content
 			return nil, err
 		}
 	}
-	if _, ok := o.compressedOf(w.Desc.Digest); ok || w.Desc.Digest != "" && o.elsewhere(w.Desc.Digest) != "" {
-		return nil, fmt.Errorf("blob %s: %w", w.Desc.Digest, cerrdefs.ErrAlreadyExists)
+	if w.Desc.Digest != "" {
+		if _, err := o.Info(ctx, w.Desc.Digest); err == nil {
+			return nil, fmt.Errorf("blob %s: %w", w.Desc.Digest, cerrdefs.ErrAlreadyExists)
+		}
 	}
 	// While another build writes the same blob, wait: it is there then, unless it is
 	// a layer, which is sent again.

@@ -96,8 +96,7 @@ func (d *daemon) run(call, ctx context.Context, r engine.Run, started chan struc
 		states = append(states, llb.Local(name, llb.SharedKeyHint(dir)))
 	}
 	all := func(session string) []llb.State {
-		states[0] = llb.OCILayout("docker.io/jetcrate/image@"+r.Image.Digest, // for logs only
-			llb.OCIStore(session, strings.TrimSuffix(refs["image"], "@"+r.Image.Digest)))
+		states[0] = imageState(session, refs["image"])
 		return states
 	}
 	if len(r.Devices) > 0 {
