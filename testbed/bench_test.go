@@ -312,6 +312,7 @@ func stepsOfJetcrate(b *testing.B, jsonl string) (spans []span) {
 		case e.Step.State == "started":
 			begun[key] = e.Time
 		case e.Step.State == "done":
+			require.Contains(b, begun, key)
 			spans = append(spans, span{begun[key], e.Time})
 		}
 	}
@@ -321,6 +322,9 @@ func stepsOfJetcrate(b *testing.B, jsonl string) (spans []span) {
 // stepsOfBuildctl reads its rawjson.
 func stepsOfBuildctl(b *testing.B, rawjson string) (spans []span) {
 	for line := range strings.Lines(rawjson) {
+		if !strings.HasPrefix(line, "{") { // a warning
+			continue
+		}
 		var s client.SolveStatus
 		require.NoError(b, json.Unmarshal([]byte(line), &s), line)
 		for _, v := range s.Vertexes {

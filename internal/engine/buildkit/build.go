@@ -101,11 +101,11 @@ func (d *daemon) solveOpt(b engine.Build) (client.SolveOpt, *output, error) {
 	for k, v := range b.Args {
 		attrs["build-arg:"+k] = v
 	}
-	stores, refs, err := d.images(b.Images)
+	in, err := d.images(b.Images)
 	if err != nil {
 		return client.SolveOpt{}, nil, err
 	}
-	for name, ref := range refs {
+	for name, ref := range in.refs {
 		attrs["context:"+name] = "oci-layout://" + ref
 	}
 
@@ -115,7 +115,7 @@ func (d *daemon) solveOpt(b engine.Build) (client.SolveOpt, *output, error) {
 		Frontend:      frontend,
 		FrontendAttrs: attrs,
 		LocalMounts:   map[string]fsutil.FS{"dockerfile": dockerfile, "context": staticfs.NewFS()},
-		OCIStores:     stores,
+		OCIStores:     in.stores,
 		Session:       []session.Attachable{secretsprovider.FromMap(b.Secrets)},
 	}
 	if b.Context != "" {
@@ -129,7 +129,7 @@ func (d *daemon) solveOpt(b engine.Build) (client.SolveOpt, *output, error) {
 		// What the daemon has of this folder is what it compares with.
 		opt.SharedKey = dir
 	}
-	export, out, err := d.export(b.Output)
+	export, out, err := d.export(b.Output, in.layers)
 	if err != nil {
 		return client.SolveOpt{}, nil, err
 	}
@@ -137,7 +137,7 @@ func (d *daemon) solveOpt(b engine.Build) (client.SolveOpt, *output, error) {
 	return opt, out, nil
 }
 
-func (d *daemon) export(to engine.Output) (client.ExportEntry, *output, error) {
+func (d *daemon) export(to engine.Output, below []twin) (client.ExportEntry, *output, error) {
 	switch {
 	case (to.Layout == "") == (to.Dir == ""):
 		return client.ExportEntry{}, nil, errors.New("a build has one output: a layout or a folder")
@@ -155,7 +155,8 @@ func (d *daemon) export(to engine.Output) (client.ExportEntry, *output, error) {
 	if err != nil {
 		return client.ExportEntry{}, nil, err
 	}
-	out := &output{Store: store, have: to.Have, tar: to.Tar, twins: d.twins}
+	out := &output{Store: store, have: to.Have, tar: to.Tar, sent: &d.sent}
+	out.layers.add(below...)
 	return client.ExportEntry{
 		Type: client.ExporterOCI,
 		Attrs: map[string]string{

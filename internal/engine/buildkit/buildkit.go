@@ -37,7 +37,7 @@ type daemon struct {
 	client  *client.Client
 	info    engine.Info
 	release func() error // gives back what lies behind the client; may be nil
-	twins   *twins
+	sent    sync.Map     // of the digest of a layer's blob to the size (int64) of the tar that the daemon sent of it
 
 	life context.Context // ends when the daemon is gone, or closed
 	end  context.CancelCauseFunc
@@ -93,30 +93,37 @@ func (d *daemon) store(layout string) (content.Store, error) {
 	return s, nil
 }
 
-// images makes the session's content stores for images, and the reference of each
-// image in them. BuildKit's cache goes by digest, so a store's name says nothing
-// but which folder to ask.
-func (d *daemon) images(images map[string]engine.Image) (map[string]content.Store, map[string]string, error) {
-	stores, refs := map[string]content.Store{}, map[string]string{}
-	inputs := map[string]*input{}
+// inputs are the images of a session.
+type inputs struct {
+	stores map[string]content.Store // by name
+	refs   map[string]string        // of the images in them, by what the images are called
+	layers []twin
+}
+
+// images opens images for a session. BuildKit's cache goes by digest, so a store's
+// name says nothing but which folder to ask.
+func (d *daemon) images(images map[string]engine.Image) (inputs, error) {
+	in := inputs{stores: map[string]content.Store{}, refs: map[string]string{}}
+	opened := map[string]*input{}
 	for name, img := range images {
 		id := storeName(img)
-		in, ok := inputs[id]
+		from, ok := opened[id]
 		if !ok {
 			s, err := d.store(img.Layout)
 			if err != nil {
-				return nil, nil, err
+				return inputs{}, err
 			}
-			in = &input{Store: s, layout: img.Layout, twins: d.twins}
-			inputs[id], stores[id] = in, in
+			from = &input{Store: s, layout: img.Layout, sent: &d.sent}
+			opened[id], in.stores[id] = from, from
 		}
-		dgst, err := in.name(digest.Digest(img.Digest))
+		dgst, layers, err := from.name(digest.Digest(img.Digest))
 		if err != nil {
-			return nil, nil, err
+			return inputs{}, err
 		}
-		refs[name] = id + "@" + dgst.String()
+		in.refs[name] = id + "@" + dgst.String()
+		in.layers = append(in.layers, layers...)
 	}
-	return stores, refs, nil
+	return in, nil
 }
 
 // imageState is an image of a session by its reference.

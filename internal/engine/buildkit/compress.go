@@ -3,6 +3,7 @@ package buildkit
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -177,23 +178,37 @@ func (w *blobWriter) Commit(ctx context.Context, size int64, expected digest.Dig
 	if err != nil {
 		return err
 	}
-	w.out.twins.add(twin{
+	w.out.layers.add(twin{
 		tar:  ocispecs.Descriptor{MediaType: ocispecs.MediaTypeImageLayer, Digest: got, Size: w.sent},
 		blob: ocispecs.Descriptor{MediaType: ocispecs.MediaTypeImageLayerGzip, Digest: info.Digest, Size: info.Size},
 	})
+	w.out.sent.Store(info.Digest, w.sent)
 	return nil
 }
 
 // rename gives the digest of an image's manifest that names the layers as they
-// were written. The daemon's names them as it sent them.
+// lie here. The daemon's names those that it made as it sent them.
 func (o *output) rename(ctx context.Context, layouts []string, dgst digest.Digest) (digest.Digest, error) {
 	var m ocispecs.Manifest
 	if err := readJSON(layouts, dgst, &m); err != nil {
 		return "", err
 	}
-	raw, err := o.twins.asBlobs(m)
-	if raw == nil || err != nil {
-		return dgst, err
+	renamed := false
+	for i, l := range m.Layers {
+		if _, err := o.info(ctx, l.Digest); err == nil {
+			continue
+		}
+		if w, ok := o.layers.get(l.Digest); ok {
+			m.Layers[i] = named(l, w.blob)
+			renamed = true
+		}
+	}
+	if !renamed {
+		return dgst, nil
+	}
+	raw, err := json.Marshal(m)
+	if err != nil {
+		return "", err
 	}
 	d := ocispecs.Descriptor{MediaType: m.MediaType, Digest: digest.FromBytes(raw), Size: int64(len(raw))}
 	if err := content.WriteBlob(ctx, o.Store, "manifest-"+d.Digest.String(), bytes.NewReader(raw), d); err != nil {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -35,7 +36,7 @@ func newOutput(t *testing.T) (*output, *[]sight) {
 	s, err := contentlocal.NewStore(t.TempDir())
 	require.NoError(t, err)
 	seen := &[]sight{}
-	return &output{Store: s, twins: newTwins(), tar: func(id string, tar io.Reader) {
+	return &output{Store: s, sent: new(sync.Map), tar: func(id string, tar io.Reader) {
 		b, err := io.ReadAll(tar)
 		*seen = append(*seen, sight{id, b, err})
 	}}, seen
@@ -225,7 +226,7 @@ func TestAnEmptyLayer(t *testing.T) {
 	o, seen := newOutput(t)
 	require.NoError(t, content.WriteBlob(t.Context(), o, "layer-"+d.Digest.String(), bytes.NewReader(raw), d))
 	require.Equal(t, []sight{{d.Digest.String(), raw, nil}}, *seen)
-	w, ok := o.twins.tar(d.Digest)
+	w, ok := o.layers.get(d.Digest)
 	require.True(t, ok)
 	require.Less(t, w.blob.Size, d.Size)
 }

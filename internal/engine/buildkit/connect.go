@@ -153,7 +153,7 @@ func newDaemon(ctx context.Context, c *client.Client, address string) (*daemon, 
 	}
 	// The first worker is the one that is used, its first platform the machine's.
 	w := workers[0]
-	d := &daemon{client: c, twins: newTwins(), info: engine.Info{Kind: "buildkit", Version: w.BuildkitVersion.Version, Address: address}}
+	d := &daemon{client: c, info: engine.Info{Kind: "buildkit", Version: w.BuildkitVersion.Version, Address: address}}
 	d.life, d.end = context.WithCancelCause(context.Background())
 	arm64 := false
 	for i, p := range w.Platforms {

@@ -53,11 +53,11 @@ func (d *daemon) Container(ctx context.Context, r engine.Run) (engine.Container,
 	if err != nil {
 		return nil, err
 	}
-	stores, refs, err := d.images(map[string]engine.Image{"image": r.Image})
+	in, err := d.images(map[string]engine.Image{"image": r.Image})
 	if err != nil {
 		return nil, err
 	}
-	opt := client.SolveOpt{OCIStores: stores, LocalMounts: map[string]fsutil.FS{}}
+	opt := client.SolveOpt{OCIStores: in.stores, LocalMounts: map[string]fsutil.FS{}}
 	states := []llb.State{{}} // the image's, which needs the session's name
 	for i, m := range r.Mounts {
 		dir, err := filepath.Abs(m.Source)
@@ -76,7 +76,7 @@ func (d *daemon) Container(ctx context.Context, r engine.Run) (engine.Container,
 	ready := make(chan struct{})
 	go func() {
 		_, err := d.client.Build(call, opt, "jetcrate", func(call context.Context, gw gateway.Client) (*gateway.Result, error) {
-			states[0] = imageState(gw.BuildOpts().SessionID, refs["image"])
+			states[0] = imageState(gw.BuildOpts().SessionID, in.refs["image"])
 			if err := c.start(call, gw, states, platform); err != nil {
 				return nil, err
 			}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/containerd/containerd/v2/core/content"
 	cerrdefs "github.com/containerd/errdefs"
@@ -32,12 +33,13 @@ func storeName(img engine.Image) string {
 
 // output is a layout that receives an image. Blobs that the caller has in other
 // folders are reported as there, so that the daemon does not send them, and so
-// are layers whose twins are.
+// are layers whose blobs are: those below, and those that it has sent.
 type output struct {
 	content.Store
-	have  []string
-	tar   func(diffID string, tar io.Reader) // may be nil
-	twins *twins
+	have   []string
+	tar    func(diffID string, tar io.Reader) // may be nil
+	layers twins
+	sent   *sync.Map // the daemon's
 }
 
 func (o *output) Info(ctx context.Context, dgst digest.Digest) (content.Info, error) {
@@ -45,9 +47,12 @@ func (o *output) Info(ctx context.Context, dgst digest.Digest) (content.Info, er
 	if err == nil {
 		return info, nil
 	}
-	if w, ok := o.twins.tar(dgst); ok {
+	if w, ok := o.layers.get(dgst); ok {
 		if info, err := o.info(ctx, w.blob.Digest); err == nil {
-			info.Digest, info.Size = dgst, w.tar.Size
+			info.Digest = dgst
+			if w.tar.Size > 0 { // the daemon does not need it
+				info.Size = w.tar.Size
+			}
 			return info, nil
 		}
 	}

@@ -78,11 +78,11 @@ func (d *daemon) run(call, ctx context.Context, r engine.Run, started chan struc
 	if err != nil {
 		return err
 	}
-	stores, refs, err := d.images(map[string]engine.Image{"image": r.Image})
+	in, err := d.images(map[string]engine.Image{"image": r.Image})
 	if err != nil {
 		return err
 	}
-	opt := client.SolveOpt{OCIStores: stores, LocalMounts: map[string]fsutil.FS{}}
+	opt := client.SolveOpt{OCIStores: in.stores, LocalMounts: map[string]fsutil.FS{}}
 	states := []llb.State{{}} // the image's, which needs the session's name
 	for i, m := range r.Mounts {
 		dir, err := filepath.Abs(m.Source)
@@ -96,7 +96,7 @@ func (d *daemon) run(call, ctx context.Context, r engine.Run, started chan struc
 		states = append(states, llb.Local(name, llb.SharedKeyHint(dir)))
 	}
 	all := func(session string) []llb.State {
-		states[0] = imageState(session, refs["image"])
+		states[0] = imageState(session, in.refs["image"])
 		return states
 	}
 	if len(r.Devices) > 0 {

@@ -13,72 +13,42 @@ import (
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// twin is a layer that a daemon sent: the tar, which the daemon keeps, and the
-// blob that was made of it, which the daemon does not know.
-type twin struct{ tar, blob ocispecs.Descriptor }
+// twin is a layer under both of its names: the tar, whose digest is the layer's
+// diff ID and which the daemon that made it keeps, and the blob of a layout, which
+// that daemon does not know.
+type twin struct {
+	tar  ocispecs.Descriptor // Size is 0 of a layer that was not sent since the daemon was connected to
+	blob ocispecs.Descriptor
+}
 
-// twins are the layers that a daemon has sent since it was connected to.
+// twins are layers by the digests of their tars.
 type twins struct {
-	mu     sync.RWMutex
-	ofTar  map[digest.Digest]twin
-	ofBlob map[digest.Digest]twin
+	mu    sync.Mutex
+	ofTar map[digest.Digest]twin
 }
 
-func newTwins() *twins {
-	return &twins{ofTar: map[digest.Digest]twin{}, ofBlob: map[digest.Digest]twin{}}
-}
-
-func (t *twins) add(w twin) {
+func (t *twins) add(more ...twin) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.ofTar[w.tar.Digest], t.ofBlob[w.blob.Digest] = w, w
+	if t.ofTar == nil {
+		t.ofTar = map[digest.Digest]twin{}
+	}
+	for _, w := range more {
+		t.ofTar[w.tar.Digest] = w
+	}
 }
 
-func (t *twins) tar(dgst digest.Digest) (twin, bool) {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	w, ok := t.ofTar[dgst]
+func (t *twins) get(tar digest.Digest) (twin, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	w, ok := t.ofTar[tar]
 	return w, ok
 }
 
-func (t *twins) blob(dgst digest.Digest) (twin, bool) {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	w, ok := t.ofBlob[dgst]
-	return w, ok
-}
-
-// asTars gives a manifest that names layers as the daemon sent them; nil where
-// there are none of those.
-func (t *twins) asTars(m ocispecs.Manifest) ([]byte, error) {
-	return renamed(m, func(l ocispecs.Descriptor) (ocispecs.Descriptor, bool) {
-		w, ok := t.blob(l.Digest)
-		return w.tar, ok
-	})
-}
-
-// asBlobs gives a manifest that names layers as they were written; nil where the
-// daemon sent none of them.
-func (t *twins) asBlobs(m ocispecs.Manifest) ([]byte, error) {
-	return renamed(m, func(l ocispecs.Descriptor) (ocispecs.Descriptor, bool) {
-		w, ok := t.tar(l.Digest)
-		return w.blob, ok
-	})
-}
-
-func renamed(m ocispecs.Manifest, name func(ocispecs.Descriptor) (ocispecs.Descriptor, bool)) ([]byte, error) {
-	any := false
-	for i := range m.Layers {
-		l := &m.Layers[i]
-		if d, ok := name(*l); ok {
-			l.MediaType, l.Digest, l.Size = d.MediaType, d.Digest, d.Size
-			any = true
-		}
-	}
-	if !any {
-		return nil, nil
-	}
-	return json.Marshal(m)
+// named is a layer's descriptor under another name of it.
+func named(l, name ocispecs.Descriptor) ocispecs.Descriptor {
+	l.MediaType, l.Digest, l.Size = name.MediaType, name.Digest, name.Size
+	return l
 }
 
 // input is a layout that images come from. Layers that the daemon has sent are
@@ -86,31 +56,59 @@ func renamed(m ocispecs.Manifest, name func(ocispecs.Descriptor) (ocispecs.Descr
 type input struct {
 	content.Store
 	layout string
-	twins  *twins
+	sent   *sync.Map // the daemon's
+	layers twins     // that are named so
 
 	mu        sync.Mutex
-	manifests map[digest.Digest][]byte     // that name layers so
+	manifests map[digest.Digest][]byte     // that name them
 	tars      map[digest.Digest]*tarOfBlob // that the daemon asked for
 }
 
-// name gives the digest by which the daemon is told of an image.
-func (in *input) name(dgst digest.Digest) (digest.Digest, error) {
+// name gives the digest by which the daemon is told of an image, and the image's
+// layers.
+func (in *input) name(dgst digest.Digest) (digest.Digest, []twin, error) {
+	layouts := []string{in.layout}
 	var m ocispecs.Manifest
-	if err := readJSON([]string{in.layout}, dgst, &m); err != nil {
-		return "", err
+	if err := readJSON(layouts, dgst, &m); err != nil {
+		return "", nil, err
 	}
-	raw, err := in.twins.asTars(m)
-	if raw == nil || err != nil {
-		return dgst, err
+	if len(m.Layers) == 0 { // an index
+		return dgst, nil, nil
+	}
+	var cfg ocispecs.Image
+	if err := readJSON(layouts, m.Config.Digest, &cfg); err != nil {
+		return "", nil, err
+	}
+	if len(cfg.RootFS.DiffIDs) != len(m.Layers) { // the daemon will say so
+		return dgst, nil, nil
+	}
+	var all []twin
+	renamed := false
+	for i, l := range m.Layers {
+		w := twin{ocispecs.Descriptor{MediaType: ocispecs.MediaTypeImageLayer, Digest: cfg.RootFS.DiffIDs[i]}, l}
+		if size, ok := in.sent.Load(l.Digest); ok {
+			w.tar.Size = size.(int64)
+			m.Layers[i] = named(l, w.tar)
+			in.layers.add(w)
+			renamed = true
+		}
+		all = append(all, w)
+	}
+	if !renamed {
+		return dgst, all, nil
+	}
+	raw, err := json.Marshal(m)
+	if err != nil {
+		return "", nil, err
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	named := digest.FromBytes(raw)
 	if in.manifests == nil {
 		in.manifests = map[digest.Digest][]byte{}
 	}
-	in.manifests[named] = raw
-	return named, nil
+	dgst = digest.FromBytes(raw)
+	in.manifests[dgst] = raw
+	return dgst, all, nil
 }
 
 func (in *input) Info(ctx context.Context, dgst digest.Digest) (content.Info, error) {
@@ -120,7 +118,7 @@ func (in *input) Info(ctx context.Context, dgst digest.Digest) (content.Info, er
 	if ok {
 		return content.Info{Digest: dgst, Size: int64(len(raw))}, nil
 	}
-	if w, ok := in.twins.tar(dgst); ok {
+	if w, ok := in.layers.get(dgst); ok {
 		return content.Info{Digest: dgst, Size: w.tar.Size}, nil
 	}
 	return in.Store.Info(ctx, dgst)
@@ -132,7 +130,7 @@ func (in *input) ReaderAt(ctx context.Context, d ocispecs.Descriptor) (content.R
 	if raw, ok := in.manifests[d.Digest]; ok {
 		return blobReader{bytes.NewReader(raw)}, nil
 	}
-	w, ok := in.twins.tar(d.Digest)
+	w, ok := in.layers.get(d.Digest)
 	if !ok {
 		return in.Store.ReaderAt(ctx, d)
 	}
@@ -191,7 +189,7 @@ func (r *tarOfBlob) ReadAt(p []byte, off int64) (int, error) {
 	}
 	n, err := io.ReadFull(r.zr, p)
 	r.at += int64(n)
-	if err == io.ErrUnexpectedEOF {
+	if err == io.ErrUnexpectedEOF && r.at == r.size { // no more was to be had
 		err = io.EOF
 	}
 	if err != nil || r.at >= r.size {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -243,7 +244,7 @@ func TestOutputReportsWhatTheCallerHas(t *testing.T) {
 	require.NoError(t, content.WriteBlob(ctx, hs, "r", bytes.NewReader(old), ocispecs.Descriptor{Digest: digest.FromBytes(old), Size: 3}))
 	ws, err := contentlocal.NewStore(out)
 	require.NoError(t, err)
-	o := &output{Store: ws, have: []string{have}, twins: newTwins()}
+	o := &output{Store: ws, have: []string{have}, sent: new(sync.Map)}
 
 	info, err := o.Info(ctx, digest.FromBytes(old))
 	require.NoError(t, err)
